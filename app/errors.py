@@ -1,0 +1,74 @@
+"""The service's branch of the exception tree in `model/errors.py`.
+
+    ServiceError
+    ├── SpeakerNotFound
+    ├── EnrollmentNotFound
+    ├── SpeakerExists
+    ├── NotEnrolled            the speaker has too little enrolled speech to be verified
+    ├── ModelMismatch          enrolled with another encoder than the one loaded
+    ├── IdempotencyConflict    the key was used before for another request
+    ├── Forbidden              a cross-site or non-loopback request to a service without keys, or a call that is off
+    ├── RequestTooLarge        a body past what this call could need, and no audio
+    ├── Overloaded             every place in the queue is taken
+    ├── ModelNotReady          starting, or no encoder could be loaded
+    ├── StoreError             the database cannot be used
+    └── SettingsError          a setting that is unknown or out of range; the service does not start
+"""
+
+from model.errors import ServiceError
+
+
+class SpeakerNotFound(ServiceError):
+    code = "speaker_not_found"
+
+
+class EnrollmentNotFound(ServiceError):
+    code = "enrollment_not_found"
+
+
+class SpeakerExists(ServiceError):
+    code = "speaker_exists"
+
+
+class NotEnrolled(ServiceError):
+    code = "not_enrolled"
+
+
+class ModelMismatch(ServiceError):
+    code = "model_mismatch"
+
+
+class IdempotencyConflict(ServiceError):
+    code = "idempotency_conflict"
+
+
+class Forbidden(ServiceError):
+    code = "forbidden"
+
+
+class RequestTooLarge(ServiceError):
+    code = "request_too_large"
+
+
+class Overloaded(ServiceError):
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ModelNotReady(ServiceError):
+    code = "model_not_ready"
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StoreError(ServiceError):
+    code = "store_error"
+
+
+class SettingsError(ServiceError):
+    code = "settings_error"

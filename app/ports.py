@@ -1,0 +1,159 @@
+"""What the use cases need from the outside world. Adapters fulfil these; tests pass fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from app.records import (
+    Candidate,
+    Enrolled,
+    Enrollment,
+    Idempotency,
+    Metadata,
+    NewEnrollment,
+    Reference,
+    Speaker,
+    SpeakerChanges,
+    SpeakerPage,
+)
+from model.quality import Quality
+from model.scoring import Embedding
+from model.waveform import Waveform
+
+T = TypeVar("T")
+
+
+class Decoder(Protocol):
+    def decode(self, data: bytes) -> Waveform:
+        """Raises an AudioError that says what was wrong and what is allowed."""
+        ...
+
+
+class Assessor(Protocol):
+    def assess(self, waveform: Waveform) -> Quality: ...
+
+
+class Embedder(Protocol):
+    @property
+    def encoder_id(self) -> str:
+        """Hash of front end and weights; embeddings of different ids are never compared."""
+        ...
+
+    @property
+    def n_embedding(self) -> int: ...
+
+    @property
+    def n_min_samples(self) -> int:
+        """The shortest waveform that has an embedding: one encoder frame (25 ms)."""
+        ...
+
+    def embed(self, waveform: Waveform) -> Embedding:
+        """Unit float32 of shape (n_embedding,). The waveform has at least `n_min_samples`."""
+        ...
+
+
+class SpeakerStore(Protocol):
+    """The record. Each call is one transaction, durable when it returns; threads may call it at once."""
+
+    def create_speaker(
+        self,
+        tenant: str,
+        speaker_id: str,
+        display_name: str | None,
+        metadata: Metadata,
+        consent: Metadata | None,
+        idempotency: Idempotency | None = None,
+    ) -> Speaker:
+        """Raises SpeakerExists; IdempotencyConflict where the key was used for another request.
+
+        The same key and fingerprint again returns the speaker that the first call made.
+        """
+        ...
+
+    def get_speaker(self, tenant: str, speaker_id: str) -> Speaker:
+        """Raises SpeakerNotFound, as every call below that names a speaker."""
+        ...
+
+    def list_speakers(self, tenant: str, limit: int, cursor: str | None) -> SpeakerPage:
+        """By creation, oldest first. Raises InvalidArgument for a cursor that this store did not make."""
+        ...
+
+    def update_speaker(self, tenant: str, speaker_id: str, changes: SpeakerChanges) -> Speaker: ...
+
+    def erase_speaker(self, tenant: str, speaker_id: str) -> None:
+        """Removes the speaker, the enrollments and the idempotency rows that name either."""
+        ...
+
+    def add_enrollments(
+        self,
+        tenant: str,
+        speaker_id: str,
+        encoder_id: str,
+        enrollments: Sequence[NewEnrollment],
+        idempotency: Idempotency | None = None,
+    ) -> Enrolled:
+        """All or none. Raises ModelMismatch where the speaker has enrollments of another encoder."""
+        ...
+
+    def replayed_enrollments(self, tenant: str, speaker_id: str, idempotency: Idempotency) -> Enrolled | None:
+        """What this key already enrolled, or None when it is new. Raises IdempotencyConflict."""
+        ...
+
+    def list_enrollments(self, tenant: str, speaker_id: str) -> tuple[Enrollment, ...]:
+        """Oldest first."""
+        ...
+
+    def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> None:
+        """Raises EnrollmentNotFound."""
+        ...
+
+    def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
+        """None where the speaker is unknown or has no enrollment."""
+        ...
+
+    def references(self) -> Iterator[Reference]:
+        """Every speaker with at least one enrollment, of every tenant and encoder; read in batches."""
+        ...
+
+    def check(self) -> None:
+        """Raises StoreError when the store cannot answer (a readiness probe)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Gallery(Protocol):
+    """Derived from the store, never the truth. Searches may run beside each other and beside changes."""
+
+    def rebuild(self, references: Iterable[Reference]) -> None:
+        """Replaces everything."""
+        ...
+
+    def upsert(self, reference: Reference) -> None: ...
+
+    def remove(self, tenant: str, speaker_id: str) -> None:
+        """Removing somebody absent is no error."""
+        ...
+
+    def search(self, tenant: str, embedding: Embedding, n_candidates: int) -> tuple[Candidate, ...]:
+        """Best first, one a speaker, of this tenant only; fewer than asked where the gallery is smaller."""
+        ...
+
+    def size(self, tenant: str) -> int: ...
+
+
+class WorkQueue(Protocol):
+    """Takes CPU work off the event loop, up to a fixed number of pieces."""
+
+    def require_room(self) -> None:
+        """Raises Overloaded when every place is taken."""
+        ...
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Runs `work` on a worker thread. Raises Overloaded at once when every place is taken."""
+        ...
+
+    def close(self) -> None:
+        """Lets running work end."""
+        ...

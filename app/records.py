@@ -1,0 +1,168 @@
+"""Frozen values that cross floors. Times are timezone-aware UTC; speech in seconds; embeddings unit float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from model.calibration import Calibration
+from model.decision import Decision, OperatingPoint
+from model.quality import Quality
+from model.scoring import Embedding
+from model.waveform import Source
+
+Metadata = Mapping[str, Any]
+SpeakerStatus = Literal["empty", "enrolling", "enrolled", "stale"]
+
+DEFAULT_TENANT = "default"
+"""Whose rows they are while the service has no keys. Every row and every query carries a tenant from the start."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One upload, decoded, assessed and embedded. `embedding` is None where no frame of speech gave one."""
+
+    quality: Quality
+    source: Source
+    embedding: Embedding | None
+
+
+@dataclass(frozen=True)
+class Speaker:
+    tenant: str
+    speaker_id: str
+    display_name: str | None
+    metadata: Metadata
+    consent: Metadata | None
+    enrollment_count: int
+    speech_s: float
+    """Net speech of all enrollments."""
+    encoder_id: str | None
+    """Encoder of the enrollments; None while there are none."""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Enrollment:
+    enrollment_id: str
+    speaker_id: str
+    encoder_id: str
+    quality: Quality
+    source: Source
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewEnrollment:
+    """A clip on its way into the store."""
+
+    embedding: Embedding
+    quality: Quality
+    source: Source
+
+
+@dataclass(frozen=True)
+class SpeakerPage:
+    speakers: tuple[Speaker, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class SpeakerChanges:
+    """What PATCH may change; a field is left alone unless named in `fields`."""
+
+    fields: frozenset[Literal["display_name", "metadata", "consent"]]
+    display_name: str | None = None
+    metadata: Metadata | None = None
+    consent: Metadata | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A speaker's stored voice: the mean of the enrollments' unit embeddings, scaled to 1."""
+
+    tenant: str
+    speaker_id: str
+    display_name: str | None
+    encoder_id: str
+    embedding: Embedding
+    enrollment_count: int
+    speech_s: float
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """A caller's Idempotency-Key and a hash of the request it came with."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What an enroll call did, or had done when its Idempotency-Key was first seen."""
+
+    speaker: Speaker
+    enrollments: tuple[Enrollment, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One speaker that a gallery search brought up, with its cosine score."""
+
+    speaker_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The answer to compare and verify. `score`, `llr` and `probability` are None where a clip gave no embedding."""
+
+    decision: Decision
+    score: float | None
+    llr: float | None
+    probability: float | None
+    prior: float
+    point: OperatingPoint
+    threshold_score: float | None
+    speaker_id: str | None
+    clips: tuple[Clip, ...]
+
+
+@dataclass(frozen=True)
+class IdentifiedCandidate:
+    speaker_id: str
+    display_name: str | None
+    score: float
+    llr: float
+    probability: float
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Identification:
+    decision: Decision
+    candidates: tuple[IdentifiedCandidate, ...]
+    point: OperatingPoint
+    n_searched: int
+    clip: Clip
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is loaded: the bundle, and what it runs on."""
+
+    bundle_id: str
+    sha256: str
+    """Of the whole bundle."""
+    encoder_id: str
+    n_embedding: int
+    calibration: Calibration
+    operating_points: Mapping[str, OperatingPoint]
+    card: Mapping[str, Any]
+    """The bundle's own account of itself: training data, measured error rates, licence, limits."""
+    device: str
+    engine: str

@@ -1,0 +1,147 @@
+"""The versioned folder that an encoder ships in: write, verify, load.
+
+    bundle.json    the card: what the encoder is, how it was trained, measured and calibrated, and "files"
+    encoder.ts     TorchScript, the mel front end inside: samples in, embeddings out
+
+"files" in the card gives the SHA-256 of every other file, so the SHA-256 of bundle.json pins the whole bundle. The
+`encoder_id` hashes front end and weights: embeddings of different ids are never compared. The `calibration_id` hashes
+the calibration and the operating points, which may change without touching a stored embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from model.calibration import Calibration
+from model.decision import OperatingPoint
+from model.errors import BundleError
+
+FORMAT_VERSION = 1
+CARD = "bundle.json"
+ENCODER = "encoder.ts"
+LICENCE = "Apache-2.0"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. `sha256` is that of bundle.json and pins every file in it."""
+
+    path: Path
+    sha256: str
+    bundle_id: str
+    encoder_id: str
+    n_embedding: int
+    calibration: Calibration
+    operating_points: Mapping[str, OperatingPoint]
+    card: Mapping[str, Any]
+
+    @property
+    def encoder_path(self) -> Path:
+        return self.path / ENCODER
+
+
+def encoder_id_of(module: nn.Module, front_end: Mapping[str, Any]) -> str:
+    """Hash of the front end's description and of every weight and buffer, by name: 16 hex digits."""
+    digest = hashlib.sha256(json.dumps(front_end, sort_keys=True).encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def calibration_id_of(slope: float, intercept: float, fit_prior: float, points: Mapping[str, OperatingPoint]) -> str:
+    """Hash of a calibration and its operating points: 16 hex digits."""
+    content = {
+        "slope": slope,
+        "intercept": intercept,
+        "fit_prior": fit_prior,
+        "operating_points": {name: asdict(point) for name, point in points.items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_card(
+    folder: Path,
+    *,
+    encoder_id: str,
+    n_embedding: int,
+    calibration: Calibration,
+    operating_points: Mapping[str, OperatingPoint],
+    about: Mapping[str, Any],
+) -> None:
+    """Writes bundle.json over the files that are in `folder`; `about` is the rest of the card."""
+    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD}
+    card = {
+        "format_version": FORMAT_VERSION,
+        "bundle_id": f"{about.get('name', 'bundle')}-{encoder_id[:8]}-{calibration.calibration_id[:8]}",
+        "encoder_id": encoder_id,
+        "n_embedding": n_embedding,
+        "licence": LICENCE,
+        **about,
+        "calibration": asdict(calibration),
+        "operating_points": {name: asdict(point) for name, point in operating_points.items()},
+        "files": files,
+    }
+    part = folder / f"{CARD}.part"
+    part.write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    part.replace(folder / CARD)
+
+
+def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
+    """Reads and verifies a bundle. Raises BundleError with a sentence for whatever is missing, altered or not ours."""
+    card_path = path / CARD
+    if not card_path.is_file():
+        raise BundleError(f"there is no bundle at {path}: {CARD} is missing; set VOUCH_BUNDLE to a bundle's folder")
+    sha256 = file_sha256(card_path)
+    if expected_sha256 is not None and sha256 != expected_sha256.lower():
+        raise BundleError(f"the bundle at {path} has SHA-256 {sha256}; VOUCH_BUNDLE_SHA256 asks for {expected_sha256}")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        version, files = card["format_version"], card["files"]
+        if version != FORMAT_VERSION:
+            raise BundleError(f"{card_path} has bundle format {version}; this version reads {FORMAT_VERSION}")
+        _verify_files(path, files)
+        calibration = Calibration(**card["calibration"])
+        points = {name: _operating_point(point) for name, point in card["operating_points"].items()}
+        bundle = Bundle(
+            path, sha256, card["bundle_id"], card["encoder_id"], int(card["n_embedding"]), calibration, points, card
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{card_path} is not a bundle card: {type(error).__name__} {error}") from error
+    expected_id = calibration_id_of(calibration.slope, calibration.intercept, calibration.fit_prior, points)
+    if calibration.calibration_id != expected_id:
+        raise BundleError(
+            f"the calibration in {card_path} was altered: its id is {calibration.calibration_id}, its content {expected_id}"
+        )
+    if not points:
+        raise BundleError(f"{card_path} has no operating point; calibrate it with `vouch-train calibrate`")
+    return bundle
+
+
+def _verify_files(path: Path, files: Mapping[str, str]) -> None:
+    if ENCODER not in files:
+        raise BundleError(f"the card at {path} does not list {ENCODER}")
+    for name, sha256 in files.items():
+        if Path(name).name != name:
+            raise BundleError(f"the card at {path} lists {name!r}, which is not a plain file name")
+        if not (path / name).is_file():
+            raise BundleError(f"{name} is missing from the bundle at {path}")
+        if file_sha256(path / name) != sha256:
+            raise BundleError(f"{name} in the bundle at {path} was altered: its SHA-256 is not the one in {CARD}")
+
+
+def _operating_point(table: dict[str, Any]) -> OperatingPoint:
+    intervals = {name: (float(table[name][0]), float(table[name][1])) for name in ("fmr_interval", "fnmr_interval")}
+    return OperatingPoint(**{**table, **intervals})

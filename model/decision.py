@@ -1,0 +1,88 @@
+"""LLR + OperatingPoint + Quality -> Decision: the only place that compares with a threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from model.quality import Quality
+
+Outcome = Literal["accept", "reject", "inconclusive"]
+Reason = Literal["not_enough_speech", "too_noisy", "ambiguous", "empty_gallery"]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold with the error rates it had, and where those were measured."""
+
+    name: str
+    llr: float
+    """Accept at this LLR or above."""
+    fmr: float
+    fnmr: float
+    fmr_interval: tuple[float, float]
+    """95 % bootstrap interval over speakers; likewise for fnmr."""
+    fnmr_interval: tuple[float, float]
+    n_target: int
+    n_non_target: int
+    measured_on: str
+
+
+@dataclass(frozen=True)
+class QualityGate:
+    """What a clip must have before its score decides anything."""
+
+    min_speech_s: float
+    min_snr_db: float
+
+    def reasons(self, quality: Quality) -> tuple[Reason, ...]:
+        """Why this clip decides nothing; empty when it may."""
+        found: list[Reason] = []
+        if quality.speech_s < self.min_speech_s:
+            found.append("not_enough_speech")
+        if quality.snr_db is not None and quality.snr_db < self.min_snr_db:
+            found.append("too_noisy")
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Decision:
+    outcome: Outcome
+    reasons: tuple[Reason, ...] = ()
+
+
+def decide(llr: float | None, point: OperatingPoint, qualities: Sequence[Quality], gate: QualityGate) -> Decision:
+    """One trial: `llr` is None where a clip gave no embedding, which the gate must have a reason for."""
+    reasons = tuple(dict.fromkeys(reason for quality in qualities for reason in gate.reasons(quality)))
+    if llr is None and not reasons:
+        reasons = ("not_enough_speech",)
+    if reasons or llr is None:
+        return Decision("inconclusive", reasons)
+    return Decision("accept" if llr >= point.llr else "reject")
+
+
+def decide_identification(
+    llrs: Sequence[float],
+    n_searched: int,
+    point: OperatingPoint,
+    quality: Quality,
+    gate: QualityGate,
+    margin: float,
+) -> Decision:
+    """The whole answer to "who is it": `llrs` are those of the candidates, best first, one a speaker.
+
+    Among n speakers the best impostor of n is found, so the threshold rises by ln(n) (a Bonferroni bound on the
+    false-match rate). A best candidate that reaches it but does not lead the second by `margin` is inconclusive.
+    """
+    reasons = gate.reasons(quality)
+    if reasons:
+        return Decision("inconclusive", reasons)
+    if n_searched == 0 or not llrs:
+        return Decision("reject", ("empty_gallery",))
+    if llrs[0] < point.llr + math.log(n_searched):
+        return Decision("reject")
+    if len(llrs) > 1 and llrs[0] - llrs[1] < margin:
+        return Decision("inconclusive", ("ambiguous",))
+    return Decision("accept")

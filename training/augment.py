@@ -1,0 +1,109 @@
+"""Augmentation in the log-mel domain: cheap enough for a laptop, and close to what happens to the waveform.
+
+Powers of independent sounds add, so noise and babble are added as exp(log-mel); a room smears power along time; a
+channel scales each mel bin. All of it is drawn from the batch's own generator, so a step is reproducible.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+from torch import Tensor
+
+from model.features import HOP_S, LOG_FLOOR
+
+DB = math.log(10.0) / 10.0
+"""Natural-log power units in one decibel."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Probability that each effect hits a crop, and its range."""
+
+    noise: float = 0.0
+    noise_snr_db: tuple[float, float] = (0.0, 25.0)
+    babble: float = 0.0
+    babble_snr_db: tuple[float, float] = (5.0, 20.0)
+    reverberation: float = 0.0
+    reverberation_t60_s: tuple[float, float] = (0.15, 0.7)
+    channel: float = 0.0
+    channel_db: float = 6.0
+    band_limit: float = 0.0
+    gain_db: float = 0.0
+    mask: float = 0.0
+    mask_n_mels: int = 12
+    mask_fraction: float = 0.15
+    """Widest time mask as a share of the crop."""
+
+
+def augment(log_mels: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
+    """(n_crops, n_mels, n_frames) natural-log powers -> the same shape, each crop changed on its own draw."""
+    n_crops, n_mels, n_frames = log_mels.shape
+    power = log_mels.exp().numpy()
+    level = power.mean(axis=(1, 2), keepdims=True)  # mean speech-and-pause power of each crop
+
+    def hit(probability: float) -> NDArray[np.bool_]:
+        return rng.random(n_crops) < probability
+
+    for crop in np.flatnonzero(hit(config.reverberation)):
+        power[crop] = _reverberate(power[crop], rng.uniform(*config.reverberation_t60_s), rng.uniform(-3.0, 9.0))
+    if config.babble:
+        others = rng.permutation(n_crops)
+        snr = rng.uniform(*config.babble_snr_db, (n_crops, 1, 1))
+        scale = np.where(hit(config.babble)[:, None, None], level / level[others] * np.exp(-snr * DB), 0.0)
+        power = power + scale * power[others]
+    if config.noise:
+        shape = np.exp(_smooth_curves(rng, n_crops, n_mels, 12.0 * DB)) * _envelopes(rng, n_crops, n_frames)
+        shape *= rng.gamma(4.0, 0.25, shape.shape)  # mel power of noise fluctuates about its mean
+        shape /= shape.mean(axis=(1, 2), keepdims=True)
+        snr = rng.uniform(*config.noise_snr_db, (n_crops, 1, 1))
+        power = power + np.where(hit(config.noise)[:, None, None], level * np.exp(-snr * DB), 0.0) * shape
+    if config.channel:
+        curve = _smooth_curves(rng, n_crops, n_mels, config.channel_db * DB)
+        power = power * np.where(hit(config.channel)[:, None, None], np.exp(curve), 1.0)
+    for crop in np.flatnonzero(hit(config.band_limit)):
+        power[crop, rng.integers(int(0.6 * n_mels), int(0.8 * n_mels)) :] *= 10.0 ** rng.uniform(-6.0, -3.0)
+        power[crop, : rng.integers(0, 6)] *= 10.0 ** rng.uniform(-3.0, -1.0)
+    if config.gain_db:
+        power = power * np.exp(rng.uniform(-config.gain_db, config.gain_db, (n_crops, 1, 1)) * DB)
+    changed = torch.from_numpy(np.log(power + LOG_FLOOR).astype(np.float32))
+    for crop in np.flatnonzero(hit(config.mask)):
+        fill = changed[crop].mean(dim=1, keepdim=True)
+        n_hidden = int(rng.integers(0, config.mask_n_mels + 1))
+        low = int(rng.integers(0, n_mels - n_hidden + 1))
+        changed[crop, low : low + n_hidden] = fill[low : low + n_hidden]
+        n_hidden = int(rng.integers(0, int(config.mask_fraction * n_frames) + 1))
+        first = int(rng.integers(0, n_frames - n_hidden + 1))
+        changed[crop, :, first : first + n_hidden] = fill
+    return changed
+
+
+def _reverberate(power: NDArray[np.float32], t60_s: float, direct_db: float) -> NDArray[np.float32]:
+    """Adds an exponential tail whose energy is `direct_db` below the direct sound; power is (n_mels, n_frames)."""
+    decay = 10.0 ** (-6.0 * HOP_S / t60_s)
+    tail = lfilter([0.0, 1.0 - decay], [1.0, -decay], power, axis=1)
+    mixed: NDArray[np.float32] = (power + tail * 10.0 ** (-direct_db / 10.0)).astype(np.float32)
+    return mixed
+
+
+def _smooth_curves(rng: np.random.Generator, n_crops: int, n_mels: int, spread: float) -> NDArray[np.float64]:
+    """Random smooth curves over mel bins, standard deviation about `spread`: (n_crops, n_mels, 1)."""
+    order = np.arange(1, 6)
+    waves = np.cos(np.pi * order[:, None] * (np.arange(n_mels)[None, :] + 0.5) / n_mels)
+    weights = rng.normal(0.0, 1.0, (n_crops, len(order))) / order
+    return (weights @ waves * spread)[:, :, None]
+
+
+def _envelopes(rng: np.random.Generator, n_crops: int, n_frames: int) -> NDArray[np.float64]:
+    """Slow random loudness of the noise over time, 3 dB or so: (n_crops, 1, n_frames)."""
+    knots = rng.normal(0.0, 3.0 * DB, (n_crops, 8))
+    position = np.linspace(0.0, 7.0, n_frames)
+    left = np.minimum(position.astype(int), 6)
+    share = position - left
+    loudness: NDArray[np.float64] = np.exp(knots[:, left] * (1.0 - share) + knots[:, left + 1] * share)
+    return loudness[:, None, :]

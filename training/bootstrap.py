@@ -1,0 +1,43 @@
+"""Intervals over speakers: trials that share a speaker are not independent, so speakers are drawn, not trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.trials import Trials
+
+N_DRAWS = 200
+SEED = 1
+LEVEL = 0.95
+
+
+def speaker_weights(trials: Trials, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Trial weights from how often each speaker was drawn: a target trial its speaker's count, else the product."""
+    a, b = counts[trials.speakers[trials.a]], counts[trials.speakers[trials.b]]
+    weights: NDArray[np.float64] = np.where(trials.labels, a, a * b)
+    return weights
+
+
+def bootstrap_interval(
+    trials: Trials, statistic: Callable[[NDArray[np.float64]], float], n_draws: int = N_DRAWS
+) -> tuple[float, float]:
+    """95 % percentile interval of a statistic of the speakers' counts, shape (largest speaker number + 1,).
+
+    A draw without a target or without a non-target trial is skipped.
+    """
+    rng = np.random.default_rng(SEED)
+    numbers = np.unique(trials.speakers)
+    values = []
+    for _ in range(n_draws):
+        counts = np.zeros(int(numbers[-1]) + 1)
+        np.add.at(counts, rng.choice(numbers, len(numbers)), 1.0)
+        weights = speaker_weights(trials, counts)
+        if weights[trials.labels].any() and weights[~trials.labels].any():
+            values.append(statistic(counts))
+    if not values:
+        raise ValueError("no draw of speakers had both target and non-target trials")
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

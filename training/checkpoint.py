@@ -1,0 +1,60 @@
+"""Checkpoints: all that a run needs to go on exactly where it was, written whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.encoder import SiameseEncoder, WaveformEncoder
+from model.errors import InvalidArgument
+from training.recipe import Recipe, recipe_from
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    recipe: Recipe
+    step: int
+    """Steps already taken."""
+    encoder: dict[str, Any]
+    objective: dict[str, Any]
+    optimiser: dict[str, Any]
+    scheduler: dict[str, Any]
+    training_data: dict[str, Any]
+    """What the encoder heard: corpora, speakers, clips, hours; goes into the bundle's card."""
+    elapsed_s: float
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
+    part = path.with_suffix(".part")
+    torch.save({**fields, "recipe": asdict(checkpoint.recipe), "format": FORMAT}, part)
+    part.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Raises InvalidArgument where the file is not a checkpoint of this format."""
+    if not path.is_file():
+        raise InvalidArgument(f"there is no checkpoint at {path}")
+    try:
+        fields = torch.load(path, map_location="cpu", weights_only=True)
+        version = fields.pop("format")
+    except Exception as error:
+        raise InvalidArgument(f"{path} is not a checkpoint of vouch-train: {error}") from error
+    if version != FORMAT:
+        raise InvalidArgument(f"{path} has checkpoint format {version}; this version reads {FORMAT}")
+    return Checkpoint(**{**fields, "recipe": recipe_from(fields["recipe"])})
+
+
+def waveform_encoder(checkpoint: Checkpoint) -> WaveformEncoder:
+    """The eager encoder with its front end, ready to embed."""
+    module = WaveformEncoder(checkpoint.recipe.encoder)
+    encoder = module.encoder
+    assert isinstance(encoder, SiameseEncoder)
+    encoder.load_state_dict(checkpoint.encoder)
+    return module.eval()

@@ -1,0 +1,163 @@
+"""`vouch-train`: from corpora to a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from model.errors import VouchError
+from training import calibrate as calibration_stage
+from training import evaluate as evaluation_stage
+from training import export as export_stage
+from training import prepare as preparation_stage
+from training import train as training_stage
+from training.dataset import read_prepared
+from training.encoders import embed_files, open_encoder
+from training.recipe import load_recipe
+from training.trials import all_pairs, read_trials
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console()
+errors = Console(stderr=True)
+
+Data = Annotated[Path, typer.Option(help="The folder that `prepare` wrote.")]
+Encoder = Annotated[Path, typer.Option(help="A run's folder, a checkpoint or a bundle.")]
+Threads = Annotated[int, typer.Option(help="Cores to use; 0 lets PyTorch choose.")]
+
+
+@contextmanager
+def _plain_errors(threads: int = 0) -> Iterator[None]:
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    except VouchError as error:
+        errors.print(f"[red]error:[/red] {error}", highlight=False)
+        raise typer.Exit(3) from error
+
+
+@app.command()
+def prepare(
+    corpora: Annotated[list[str], typer.Argument(help="KIND:PATH with KIND manifest, librispeech or timit.")],
+    out: Annotated[Path, typer.Option(help="Where the data set is written.")] = Path("runs/data"),
+    validation_fraction: Annotated[float, typer.Option(min=0, max=1, help="Of speakers without a split.")] = 0.1,
+    test_fraction: Annotated[float, typer.Option(min=0, max=1, help="Likewise, where the corpus has no test.")] = 0.1,
+    seed: int = 1,
+) -> None:
+    """Read corpora into Utterance rows with speaker-disjoint train, validation and test splits."""
+    with _plain_errors():
+        summaries = preparation_stage.prepare(
+            corpora, out, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed
+        )
+    table = Table("split", "corpus", "speakers", "clips", "hours", title=str(out / "utterances.csv"))
+    for s in summaries:
+        table.add_row(s.split, s.corpus, str(s.n_speakers), str(s.n_clips), f"{s.hours:.2f}")
+    console.print(table)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Option(help="A TOML file, or the name of one that ships: seed, default.")] = "default",
+    data: Data = Path("runs/data"),
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/RECIPE by default.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Stop early, after this many steps.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = True,
+    threads: Threads = 0,
+) -> None:
+    """Train an encoder; resumes where an interrupted run stopped."""
+    with _plain_errors(threads):
+        chosen = load_recipe(recipe)
+        folder = out or Path("runs") / chosen.name
+        last = training_stage.train(chosen, data, folder, max_steps=steps, resume=resume)
+    console.print(f"checkpoint {last}, log {folder / 'log.csv'}, curves {folder / 'curves.png'}")
+
+
+@app.command()
+def evaluate(
+    encoder: Encoder,
+    trials: Annotated[list[Path], typer.Option(help="A trial list: lines of `label path path`.")],
+    root: Annotated[Path, typer.Option(help="The folder that the list's paths are relative to.")],
+    out: Annotated[Path | None, typer.Option(help="Where reports go; ENCODER/evaluation by default.")] = None,
+    score: Annotated[list[str] | None, typer.Option(help="cosine, distance or head; several may be given.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Choose the accuracy threshold on its validation split.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Report this calibration's error rates too.")] = None,
+    threads: Threads = 0,
+) -> None:
+    """Score trial lists: EER with an interval over speakers, minDCF, accuracy, DET curve, histogram."""
+    with _plain_errors(threads):
+        folder = out or (encoder if encoder.is_dir() else encoder.parent) / "evaluation"
+        fitted = calibration_stage.load_calibration(calibration) if calibration else None
+        table = Table("trial list", "score", "EER %", "95 %", "minDCF(0.01)", "accuracy %")
+        for path in trials:
+            results = evaluation_stage.evaluate(
+                encoder,
+                read_trials(path, root),
+                folder,
+                kinds=tuple(score or ["cosine"]),
+                data=data,
+                calibration=fitted,
+            )
+            for r in results:
+                interval = f"{100 * r.eer_interval[0]:.2f} – {100 * r.eer_interval[1]:.2f}"
+                values = (f"{100 * r.eer:.2f}", interval, f"{r.min_dcf:.3f}", f"{100 * r.accuracy:.1f}")
+                table.add_row(r.trials, r.score, *values)
+    console.print(table)
+    console.print(f"reports in {folder}")
+
+
+@app.command()
+def calibrate(
+    encoder: Encoder,
+    data: Data = Path("runs/data"),
+    out: Annotated[Path | None, typer.Option(help="The file; calibration.json beside the encoder by default.")] = None,
+    threads: Threads = 0,
+) -> None:
+    """Fit score -> LLR and the operating points on the validation speakers, neither trained nor tested on."""
+    with _plain_errors(threads):
+        rows = read_prepared(data / "utterances.csv", "validation")
+        trials = all_pairs("validation", [r.utterance.path for r in rows], [r.utterance.speaker for r in rows])
+        embeddings = embed_files(open_encoder(encoder).module, trials.paths, "validation")
+        corpora = ", ".join(sorted({row.utterance.corpus for row in rows}))
+        fitted_on = f"{trials.n_speakers} validation speakers of {corpora}, {len(rows)} clips, all pairs"
+        scores = evaluation_stage.score_trials(trials, embeddings, "cosine")
+        result = calibration_stage.calibrate(trials, scores, fitted_on)
+        path = out or (encoder if encoder.is_dir() else encoder.parent) / "calibration.json"
+        calibration_stage.save_calibration(result, path)
+    table = Table("operating point", "LLR", "FMR %", "FNMR %", title=f"{path}, fitted on {fitted_on}")
+    for point in result.operating_points.values():
+        table.add_row(point.name, f"{point.llr:.3f}", f"{100 * point.fmr:.3f}", f"{100 * point.fnmr:.2f}")
+    console.print(table)
+    for name, why in result.unsupported.items():
+        console.print(f"{name} not written: {why}", highlight=False)
+    console.print(f"Cllr {result.cllr_bits:.4f} bits, least possible {result.min_cllr_bits:.4f}")
+
+
+@app.command()
+def export(
+    encoder: Annotated[Path, typer.Option(help="A run's folder or a checkpoint.")],
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    name: Annotated[str, typer.Option(help="A short name for the card.")] = "vouch",
+    calibration: Annotated[Path | None, typer.Option(help="calibration.json beside the encoder by default.")] = None,
+    evaluation: Annotated[list[Path] | None, typer.Option(help="Reports of `evaluate` for the card.")] = None,
+    history: Annotated[list[Path] | None, typer.Option(help="Reports on encoders before this one.")] = None,
+) -> None:
+    """Write the bundle that the service loads; refuses unless it agrees with the eager encoder to 1e-4."""
+    with _plain_errors():
+        folder = encoder if encoder.is_dir() else encoder.parent
+        fitted = calibration_stage.load_calibration(calibration or folder / "calibration.json")
+        checkpoint = encoder / "last.pt" if encoder.is_dir() else encoder
+        bundle = export_stage.export(
+            checkpoint, fitted, out, name=name, evaluations=evaluation or [], history=history or []
+        )
+    console.print(f"bundle {bundle}")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,1 @@
+"""One reader a corpus; each yields the same Utterance rows."""

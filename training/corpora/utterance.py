@@ -1,0 +1,31 @@
+"""Utterance: one clip of one speaker, as every reader yields it and every later stage takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from model.errors import InvalidArgument
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+class CorpusError(InvalidArgument):
+    """A corpus folder or manifest that cannot be read as what it was said to be."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    path: Path
+    """The audio file, absolute."""
+    corpus: str
+    speaker: str
+    """Unique across corpora: readers prefix the corpus's own label where it could collide."""
+    session: str
+    """Recording occasion; clips of one session share room and device."""
+    gender: str
+    """`f`, `m` or empty where the corpus does not say."""
+    split: Split | None
+    """None where the corpus has no split of its own; `splits.py` then assigns one."""

@@ -1,0 +1,186 @@
+"""Embeddings + trials -> scores -> error rates with intervals over speakers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.decision import OperatingPoint
+from model.encoder import SiameseEncoder
+from model.errors import InvalidArgument
+from model.scoring import Embedding, unit
+from training.bootstrap import bootstrap_interval, speaker_weights
+from training.calibrate import CalibrationResult
+from training.dataset import read_prepared
+from training.encoders import OpenedEncoder, embed_files, open_encoder
+from training.metrics import (
+    Scores,
+    accuracy,
+    best_accuracy_threshold,
+    cllr_bits,
+    eer,
+    error_curve,
+    min_cllr_bits,
+    min_dcf,
+    rates_at,
+)
+from training.report import draw_det, draw_histogram
+from training.trials import Trials, all_pairs
+
+P_TARGET = 0.01
+SCORE_KINDS = ("cosine", "distance", "head")
+
+
+@dataclass(frozen=True)
+class CalibratedRates:
+    """What a calibration and its operating points do on trials that they were not made on."""
+
+    calibration_id: str
+    cllr_bits: float
+    min_cllr_bits: float
+    fmr: Mapping[str, float]
+    fnmr: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One encoder on one trial list by one kind of score. Rates are fractions, intervals 95 % over speakers."""
+
+    encoder: str
+    trials: str
+    score: str
+    n_target: int
+    n_non_target: int
+    n_speakers: int
+    eer: float
+    eer_interval: tuple[float, float]
+    eer_threshold: float
+    min_dcf: float
+    p_target: float
+    accuracy: float
+    accuracy_threshold: float
+    accuracy_threshold_from: str
+    calibrated: CalibratedRates | None = None
+
+
+def score_trials(trials: Trials, embeddings: Embedding, kind: str, siamese: SiameseEncoder | None = None) -> Scores:
+    """(n_trials,) scores: cosine, negative Euclidean distance, or the pair head's logit (needs the eager network)."""
+    if kind == "cosine":
+        a, b = unit(embeddings)[trials.a], unit(embeddings)[trials.b]
+        cosines: Scores = np.einsum("td,td->t", a, b, dtype=np.float64)
+        return cosines
+    if kind == "distance":
+        distances: Scores = -np.linalg.norm(embeddings[trials.a] - embeddings[trials.b], axis=1).astype(np.float64)
+        return distances
+    if kind != "head":
+        raise InvalidArgument(f"the score is one of {', '.join(SCORE_KINDS)}; got {kind!r}")
+    if siamese is None or not isinstance(siamese.pair_head, torch.nn.Linear):
+        raise InvalidArgument(
+            "this encoder has no pair head: score by cosine or distance, or open a checkpoint that has one"
+        )
+    with torch.inference_mode():
+        logits = siamese.similarity_logit(
+            torch.from_numpy(embeddings)[trials.a], torch.from_numpy(embeddings)[trials.b]
+        )
+    scores: Scores = logits.numpy().astype(np.float64)
+    return scores
+
+
+def evaluate_scores(
+    trials: Trials,
+    scores: Scores,
+    *,
+    encoder: str,
+    kind: str,
+    threshold: tuple[float, str] | None = None,
+    calibration: CalibrationResult | None = None,
+) -> Evaluation:
+    """`threshold` is the accuracy threshold and where it comes from; without one, the list's own EER threshold."""
+    curve = error_curve(scores, trials.labels)
+    rate, eer_threshold = eer(curve)
+    chosen, source = threshold or (eer_threshold, "this list's own EER: optimistic")
+
+    def resampled(weights: NDArray[np.float64]) -> float:
+        return eer(error_curve(scores, trials.labels, speaker_weights(trials, weights)))[0]
+
+    return Evaluation(
+        encoder=encoder,
+        trials=trials.name,
+        score=kind,
+        n_target=int(trials.labels.sum()),
+        n_non_target=int((~trials.labels).sum()),
+        n_speakers=trials.n_speakers,
+        eer=rate,
+        eer_interval=bootstrap_interval(trials, resampled),
+        eer_threshold=eer_threshold,
+        min_dcf=min_dcf(curve, P_TARGET),
+        p_target=P_TARGET,
+        accuracy=accuracy(scores, trials.labels, chosen),
+        accuracy_threshold=chosen,
+        accuracy_threshold_from=source,
+        calibrated=_calibrated(trials, scores, calibration) if calibration and kind == "cosine" else None,
+    )
+
+
+def evaluate(
+    encoder_path: Path,
+    trials: Trials,
+    out: Path,
+    *,
+    kinds: tuple[str, ...] = ("cosine",),
+    data: Path | None = None,
+    calibration: CalibrationResult | None = None,
+) -> list[Evaluation]:
+    """Scores a trial list; writes NAME-KIND.json, -det.png and -scores.png into `out`.
+
+    With `data`, the accuracy threshold is chosen on the prepared data set's validation speakers.
+    """
+    opened = open_encoder(encoder_path)
+    embeddings = embed_files(opened.module, trials.paths, trials.name)
+    thresholds = _validation_thresholds(opened, data, kinds) if data else {}
+    out.mkdir(parents=True, exist_ok=True)
+    results = []
+    for kind in kinds:
+        scores = score_trials(trials, embeddings, kind, opened.siamese)
+        result = evaluate_scores(
+            trials, scores, encoder=opened.name, kind=kind, threshold=thresholds.get(kind), calibration=calibration
+        )
+        stem = f"{trials.name}-{kind}"
+        (out / f"{stem}.json").write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+        draw_det({trials.name: error_curve(scores, trials.labels)}, out / f"{stem}-det.png")
+        draw_histogram(scores, trials.labels, result.eer_threshold, kind, out / f"{stem}-scores.png")
+        results.append(result)
+    return results
+
+
+def _calibrated(trials: Trials, scores: Scores, calibration: CalibrationResult) -> CalibratedRates:
+    llrs = calibration.calibration.slope * scores + calibration.calibration.intercept
+    points: Mapping[str, OperatingPoint] = calibration.operating_points
+    rates = {name: rates_at(llrs, trials.labels, point.llr) for name, point in points.items()}
+    return CalibratedRates(
+        calibration_id=calibration.calibration.calibration_id,
+        cllr_bits=cllr_bits(llrs, trials.labels),
+        min_cllr_bits=min_cllr_bits(scores, trials.labels),
+        fmr={name: fmr for name, (fmr, _) in rates.items()},
+        fnmr={name: fnmr for name, (_, fnmr) in rates.items()},
+    )
+
+
+def _validation_thresholds(opened: OpenedEncoder, data: Path, kinds: tuple[str, ...]) -> dict[str, tuple[float, str]]:
+    rows = read_prepared(data / "utterances.csv", "validation")
+    if not rows:
+        raise InvalidArgument(f"{data} has no validation speakers to choose the accuracy threshold on")
+    trials = all_pairs("validation", [r.utterance.path for r in rows], [r.utterance.speaker for r in rows])
+    embeddings = embed_files(opened.module, trials.paths, "validation")
+    source = f"{trials.n_speakers} validation speakers"
+    found = {}
+    for kind in kinds:
+        scores = score_trials(trials, embeddings, kind, opened.siamese)
+        found[kind] = (best_accuracy_threshold(scores, trials.labels), source)
+    return found

@@ -1,0 +1,145 @@
+"""Checkpoint + calibration + evaluations -> the bundle that the service loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.bundle import ENCODER, encoder_id_of, load_bundle, write_card
+from model.errors import InvalidArgument
+from model.features import F_MAX_HZ, F_MIN_HZ, HOP_S, LOG_FLOOR, N_FFT, WINDOW_S
+from model.torchscript import export_encoder, load_encoder
+from model.waveform import SAMPLE_RATE_HZ
+from training.calibrate import CalibrationResult
+from training.checkpoint import Checkpoint, load_checkpoint, waveform_encoder
+from training.model_card import write_model_card
+
+TOLERANCE = 1e-4
+"""Largest difference of any element between the eager and the exported embedding."""
+
+LIMITS = (
+    "No presentation-attack detection: a recording, a voice conversion or a synthetic voice of the speaker is not told apart from the speaker.",
+    "One session a speaker in every corpus it was measured on: the channel helps, so expect more errors across devices and days.",
+    "Trained on read English, half of it by Mandarin speakers, many of them children, over phones; other languages, ages and far microphones are untested.",
+    "Clips with under a second of net speech score near chance level; the service calls them inconclusive.",
+)
+
+
+def export(
+    checkpoint_path: Path,
+    calibration: CalibrationResult,
+    out: Path,
+    *,
+    name: str,
+    evaluations: Sequence[Path] = (),
+    history: Sequence[Path] = (),
+) -> Path:
+    """Writes the bundle whole or not at all, and reads it back through the service's own loader.
+
+    `evaluations` and `history` are JSON files of `vouch-train evaluate`: this encoder's, and those of encoders before
+    it. Raises InvalidArgument where the exported module differs from the eager one by more than 1e-4.
+    """
+    checkpoint = load_checkpoint(checkpoint_path)
+    module = waveform_encoder(checkpoint)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        folder = Path(scratch) / "bundle"
+        folder.mkdir()
+        export_encoder(module, folder / ENCODER)
+        difference = export_difference(module, load_encoder(folder / ENCODER))
+        if not difference <= TOLERANCE:
+            raise InvalidArgument(
+                f"the exported encoder differs from the eager one by {difference:.2g}; at most {TOLERANCE:g} is allowed"
+            )
+        front_end = describe_front_end(checkpoint)
+        about = {
+            "name": name,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "front_end": front_end,
+            "encoder": asdict(checkpoint.recipe.encoder),
+            "n_parameters": sum(parameter.numel() for parameter in module.parameters()),
+            "export_difference": difference,
+            "training": {
+                "recipe": asdict(checkpoint.recipe),
+                "steps": checkpoint.step,
+                "elapsed_s": round(checkpoint.elapsed_s),
+                "data": checkpoint.training_data,
+                "initialisation": "random",
+            },
+            "calibration_data": {
+                "fitted_on": calibration.fitted_on,
+                "cllr_bits": calibration.cllr_bits,
+                "min_cllr_bits": calibration.min_cllr_bits,
+                "unsupported_operating_points": dict(calibration.unsupported),
+            },
+            "evaluations": [_read(path) for path in evaluations],
+            "history": [_read(path) for path in history],
+            "limits": list(LIMITS),
+        }
+        write_card(
+            folder,
+            encoder_id=encoder_id_of(module, front_end),
+            n_embedding=checkpoint.recipe.encoder.n_embedding,
+            calibration=calibration.calibration,
+            operating_points=calibration.operating_points,
+            about=about,
+        )
+        load_bundle(folder)
+        # The card as prose lies beside bundle.json for people; nothing reads it, so it is not in "files".
+        write_model_card(load_bundle(folder).card, folder / "MODEL_CARD.md")
+        replaced = Path(scratch) / "replaced"
+        if out.exists():
+            out.rename(replaced)
+        folder.rename(out)
+        shutil.rmtree(replaced, ignore_errors=True)
+    return out
+
+
+def export_difference(eager: torch.nn.Module, exported: torch.nn.Module) -> float:
+    """Largest difference of any element over seeded noise of several lengths, alone and padded in a batch."""
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.tensor([4_000, 16_000, 48_000, 80_123])
+    samples = 0.1 * torch.randn(len(lengths), int(lengths.max()), generator=generator)
+    for row, length in enumerate(lengths):
+        samples[row, length:] = 0
+    with torch.inference_mode():
+        batched = (eager(samples, lengths) - exported(samples, lengths)).abs().max()
+        alone = [
+            (eager(samples[i : i + 1, :n], lengths[i : i + 1]) - exported(samples[i : i + 1, :n], lengths[i : i + 1]))
+            for i, n in enumerate(lengths.tolist())
+        ]
+    return max(float(batched), *(float(difference.abs().max()) for difference in alone))
+
+
+def describe_front_end(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What stands between samples and network; a part of the encoder's identity."""
+    encoder = checkpoint.recipe.encoder
+    return {
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "window_s": WINDOW_S,
+        "hop_s": HOP_S,
+        "n_fft": N_FFT,
+        "f_min_hz": F_MIN_HZ,
+        "f_max_hz": F_MAX_HZ,
+        "log_floor": LOG_FLOOR,
+        "n_mels": encoder.n_mels,
+        "normalisation": encoder.normalisation,
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"{path} is not a report of `vouch-train evaluate`: {error}") from error
+    if "eer" not in table:
+        raise InvalidArgument(f"{path} is not a report of `vouch-train evaluate`: it has no eer")
+    return table

@@ -1,0 +1,40 @@
+"""Speaker-disjoint train, validation and test splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from training.corpora.utterance import CorpusError, Split, Utterance
+
+
+def assign_splits(
+    utterances: Sequence[Utterance], *, validation_fraction: float, test_fraction: float, seed: int
+) -> list[Utterance]:
+    """Gives every utterance a split; a speaker is in one only.
+
+    A corpus's own splits are kept. Speakers without one are drawn at random by `seed`: into validation and, where
+    their corpus has no test split of its own, into test; the rest train. A train speaker of a corpus that lacks
+    validation (TIMIT) may be drawn because its reader leaves the split open.
+    Raises CorpusError where a speaker stands in two splits.
+    """
+    own = {u.speaker: u.split for u in utterances if u.split is not None}
+    for utterance in utterances:
+        if utterance.split is not None and own[utterance.speaker] != utterance.split:
+            raise CorpusError(
+                f"speaker {utterance.speaker} is in {own[utterance.speaker]} and in {utterance.split}; a speaker belongs to one split"
+            )
+    with_test = {u.corpus for u in utterances if u.split == "test"}
+    assigned: dict[str, Split] = {speaker: split for speaker, split in own.items() if split is not None}
+    rng = np.random.default_rng(seed)
+    for corpus in sorted({u.corpus for u in utterances}):
+        open_speakers = sorted({u.speaker for u in utterances if u.corpus == corpus} - assigned.keys())
+        order = [open_speakers[i] for i in rng.permutation(len(open_speakers))]
+        n_test = 0 if corpus in with_test else round(test_fraction * len(order))
+        n_validation = round(validation_fraction * len(order))
+        for position, speaker in enumerate(order):
+            is_test, is_validation = position < n_test, position < n_test + n_validation
+            assigned[speaker] = "test" if is_test else "validation" if is_validation else "train"
+    return [replace(utterance, split=assigned[utterance.speaker]) for utterance in utterances]
