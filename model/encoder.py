@@ -4,6 +4,7 @@ Both clips of a pair go through the same weights. Everything here is length-awar
 zero-padded in a batch. These modules are scripted (`torchscript.py`), hence the plain `Tensor` annotations.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -149,11 +150,14 @@ class SiameseEncoder(nn.Module):
         self.embedding = nn.Linear(self.pooling.n_out, config.n_embedding)
         self.embedding_norm = nn.BatchNorm1d(config.n_embedding)
         self.unit_norm = config.unit_norm
+        self.n_frames_per_step = math.prod(config.strides_time)
         self.pair_head = nn.Linear(config.n_embedding, 1) if config.pair_head else nn.Identity()
 
     def forward(self, log_mel: Tensor, lengths: Tensor) -> Tensor:
         """log_mel (batch, n_mels, n_frames), lengths (batch,) frames -> embeddings (batch, n_embedding)."""
         x = self.normalise(log_mel, lengths).unsqueeze(1)
+        if x.size(3) < self.n_frames_per_step:  # pooling would leave no step at all
+            x = nn.functional.pad(x, (0, self.n_frames_per_step - x.size(3)))
         for block in self.blocks:
             x, lengths = block(x, lengths)
         n_steps = x.size(3)

@@ -4,6 +4,8 @@ Frames are not centred: frame t covers samples [t * hop, t * hop + window), so a
 its window and zero-padding behind a clip only adds frames, which the masks below remove again.
 """
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
@@ -12,9 +14,9 @@ from model.waveform import SAMPLE_RATE_HZ
 
 WINDOW_S = 0.025
 HOP_S = 0.010
-N_WINDOW_SAMPLES = 400
-N_HOP_SAMPLES = 160
-N_FFT = 512
+N_WINDOW_SAMPLES: Final[int] = 400
+N_HOP_SAMPLES: Final[int] = 160
+N_FFT: Final[int] = 512
 if N_WINDOW_SAMPLES != WINDOW_S * SAMPLE_RATE_HZ or N_HOP_SAMPLES != HOP_S * SAMPLE_RATE_HZ or N_FFT < N_WINDOW_SAMPLES:
     raise ValueError("the frame constants do not fit the sample rate")
 FRAMES_PER_S = SAMPLE_RATE_HZ / N_HOP_SAMPLES
@@ -22,15 +24,15 @@ FRAMES_PER_S = SAMPLE_RATE_HZ / N_HOP_SAMPLES
 F_MIN_HZ = 20.0
 F_MAX_HZ = 7_600.0
 
-LOG_FLOOR = 1e-6
+LOG_FLOOR: Final[float] = 1e-6
 """Added to mel power before the logarithm: -60 dB re full scale, under the noise of any real microphone."""
 
 NORMALISATIONS = ("mean", "mean_std")
 
 
-def n_frames(n_samples: Tensor) -> Tensor:
+def n_frames(n_samples: Tensor, n_window: int = N_WINDOW_SAMPLES, n_hop: int = N_HOP_SAMPLES) -> Tensor:
     """How many whole windows fit: (batch,) samples -> (batch,) frames, int64, never negative."""
-    frames = torch.div(n_samples - N_WINDOW_SAMPLES, N_HOP_SAMPLES, rounding_mode="floor") + 1
+    frames = torch.div(n_samples - n_window, n_hop, rounding_mode="floor") + 1
     return frames.clamp(min=0)
 
 
@@ -42,22 +44,27 @@ def frame_mask(lengths: Tensor, n_steps: int) -> Tensor:
 class LogMel(nn.Module):
     """Log mel-spectrogram: samples (batch, n_samples) float32 -> (batch, n_mels, n_frames), natural log of power."""
 
+    # Scripted code sees attributes, not globals.
+    n_window: Final[int] = N_WINDOW_SAMPLES
+    n_hop: Final[int] = N_HOP_SAMPLES
+    n_fft: Final[int] = N_FFT
+    floor: Final[float] = LOG_FLOOR
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, n_mels: int) -> None:
         super().__init__()
         self.register_buffer("window", torch.hamming_window(N_WINDOW_SAMPLES, periodic=False))
         filters = melscale_fbanks(N_FFT // 2 + 1, F_MIN_HZ, F_MAX_HZ, n_mels, SAMPLE_RATE_HZ)
         self.register_buffer("filters", filters.T.contiguous())
 
-    window: Tensor
-    filters: Tensor
-
     def forward(self, samples: Tensor) -> Tensor:
-        if samples.size(1) < N_WINDOW_SAMPLES:
-            samples = nn.functional.pad(samples, (0, N_WINDOW_SAMPLES - samples.size(1)))
-        frames = samples.unfold(1, N_WINDOW_SAMPLES, N_HOP_SAMPLES) * self.window
-        power = torch.fft.rfft(frames, n=N_FFT).abs().square()  # (batch, n_frames, n_fft // 2 + 1)
+        if samples.size(1) < self.n_window:
+            samples = nn.functional.pad(samples, (0, self.n_window - samples.size(1)))
+        frames = samples.unfold(1, self.n_window, self.n_hop) * self.window
+        power = torch.fft.rfft(frames, n=self.n_fft).abs().square()  # (batch, n_frames, n_fft // 2 + 1)
         mel = torch.matmul(self.filters, power.transpose(1, 2))
-        return torch.log(mel + LOG_FLOOR)
+        return torch.log(mel + self.floor)
 
 
 class Normalise(nn.Module):
@@ -66,6 +73,8 @@ class Normalise(nn.Module):
     `mean` subtracts each mel bin's mean over time (removes a fixed channel); `mean_std` subtracts the clip's single
     mean and divides by its single standard deviation, as the article does.
     """
+
+    floor: Final[float] = LOG_FLOOR
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -84,4 +93,4 @@ class Normalise(nn.Module):
         mean = (log_mel * mask).sum(dim=(1, 2), keepdim=True) / n_values
         centred = (log_mel - mean) * mask
         variance = centred.square().sum(dim=(1, 2), keepdim=True) / n_values
-        return centred / (variance + LOG_FLOOR).sqrt()
+        return centred / (variance + self.floor).sqrt()

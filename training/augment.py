@@ -25,12 +25,17 @@ DB = math.log(10.0) / 10.0
 class AugmentConfig:
     """Probability that each effect hits a crop, and its range."""
 
+    ramp_steps: int = 0
+    """Steps over which the probabilities grow from 0: heavy augmentation from the first step stalls the start."""
+
     noise: float = 0.0
     noise_snr_db: tuple[float, float] = (0.0, 25.0)
     babble: float = 0.0
     babble_snr_db: tuple[float, float] = (5.0, 20.0)
     reverberation: float = 0.0
     reverberation_t60_s: tuple[float, float] = (0.15, 0.7)
+    reverberation_direct_db: tuple[float, float] = (0.0, 12.0)
+    """Energy of the direct sound over that of the tail."""
     channel: float = 0.0
     channel_db: float = 6.0
     band_limit: float = 0.0
@@ -41,17 +46,21 @@ class AugmentConfig:
     """Widest time mask as a share of the crop."""
 
 
-def augment(log_mels: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
-    """(n_crops, n_mels, n_frames) natural-log powers -> the same shape, each crop changed on its own draw."""
+def augment(log_mels: Tensor, config: AugmentConfig, rng: np.random.Generator, strength: float = 1.0) -> Tensor:
+    """(n_crops, n_mels, n_frames) natural-log powers -> the same shape, each crop changed on its own draw.
+
+    `strength` in [0, 1] scales every probability.
+    """
     n_crops, n_mels, n_frames = log_mels.shape
     power = log_mels.exp().numpy()
     level = power.mean(axis=(1, 2), keepdims=True)  # mean speech-and-pause power of each crop
 
     def hit(probability: float) -> NDArray[np.bool_]:
-        return rng.random(n_crops) < probability
+        return rng.random(n_crops) < probability * strength
 
     for crop in np.flatnonzero(hit(config.reverberation)):
-        power[crop] = _reverberate(power[crop], rng.uniform(*config.reverberation_t60_s), rng.uniform(-3.0, 9.0))
+        t60_s, direct_db = rng.uniform(*config.reverberation_t60_s), rng.uniform(*config.reverberation_direct_db)
+        power[crop] = _reverberate(power[crop], t60_s, direct_db)
     if config.babble:
         others = rng.permutation(n_crops)
         snr = rng.uniform(*config.babble_snr_db, (n_crops, 1, 1))

@@ -65,7 +65,8 @@ class ContrastiveObjective(nn.Module):
 class MarginSoftmaxObjective(nn.Module):
     """Additive-margin softmax over the training speakers (Wang et al., 2018), beside a pairwise contrastive term.
 
-    The contrastive term takes every pair in the batch; same and different pairs weigh alike.
+    The contrastive term takes every pair in the batch; same and different pairs weigh alike. It grows with the
+    margin: on untrained embeddings its cheapest move is to pull everybody together, and training never recovers.
     """
 
     def __init__(self, config: LossConfig, n_classes: int, n_embedding: int) -> None:
@@ -75,17 +76,18 @@ class MarginSoftmaxObjective(nn.Module):
         # About unit length: only a class vector's direction matters, and Adam turns a long one too slowly.
         nn.init.normal_(self.softmax.W, std=n_embedding**-0.5)
 
-    def margin_at(self, progress: float) -> float:
+    def ramp(self, progress: float) -> float:
+        """Share of the margin and of the contrastive term that counts by now, in [0, 1]."""
         start, end = self.config.margin_ramp
-        share = 1.0 if end <= start else min(1.0, max(0.0, (progress - start) / (end - start)))
-        return share * self.config.softmax_margin
+        return 1.0 if end <= start else min(1.0, max(0.0, (progress - start) / (end - start)))
 
     def forward(self, batch: EmbeddedBatch) -> LossAndAccuracy:
         labels = batch.labels
-        self.softmax.margin = self.margin_at(batch.progress)
+        ramp = self.ramp(batch.progress)
+        self.softmax.margin = ramp * self.config.softmax_margin
         loss = self.softmax(batch.embeddings, labels)
         unit = F.normalize(batch.embeddings, dim=1)
-        if self.config.contrastive_weight:
+        if ramp * self.config.contrastive_weight > 0:
             distances = ((2.0 - 2.0 * unit @ unit.T).clamp(min=0) + SQRT_FLOOR).sqrt()
             rows, columns = torch.triu_indices(len(labels), len(labels), offset=1)
             pair_distances, same = distances[rows, columns], labels[rows] == labels[columns]
@@ -93,7 +95,7 @@ class MarginSoftmaxObjective(nn.Module):
                 contrastive_loss(pair_distances[kind], same[kind], self.config.contrastive_margin)
                 for kind in (same, ~same)
             )
-            loss = loss + self.config.contrastive_weight * term
+            loss = loss + ramp * self.config.contrastive_weight * term
         with torch.no_grad():
             predicted = (unit @ F.normalize(self.softmax.W, dim=0)).argmax(dim=1)
         return LossAndAccuracy(loss, float((predicted == labels).float().mean()))

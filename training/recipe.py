@@ -40,7 +40,7 @@ class LossConfig:
     softmax_margin: float = 0.2
     softmax_scale: float = 30.0
     margin_ramp: tuple[float, float] = (0.0, 0.3)
-    """Shares of the run between which the softmax margin grows from 0 to its full value."""
+    """Shares of the run between which softmax margin and contrastive term grow from 0 to their full value."""
 
 
 @dataclass(frozen=True)

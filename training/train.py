@@ -113,7 +113,8 @@ def draw(recipe: Recipe, sampler: CropSampler, step: int) -> Batch:
     n_frames = round(rng.uniform(*recipe.sampling.crop_s) * FRAMES_PER_S)
     take = sampler.pairs if recipe.sampling.kind == "pairs" else sampler.speakers
     batch = take(step, recipe.sampling.batch_size, n_frames)
-    return Batch(augment(batch.log_mels, recipe.augment, rng), batch.labels)
+    strength = min(1.0, step / recipe.augment.ramp_steps) if recipe.augment.ramp_steps else 1.0
+    return Batch(augment(batch.log_mels, recipe.augment, rng, strength), batch.labels)
 
 
 def make_optimiser(

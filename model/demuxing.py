@@ -1,0 +1,156 @@
+"""FLAC, MP3, Ogg, WebM and M4A by FFmpeg (PyAV), block by block.
+
+Why FFmpeg and not libsndfile, which reads half of these too: libsndfile's MP3 decoder prints to the process's standard
+error on healthy files, its Ogg decoder drops damaged pages without a word, and it cannot read a FLAC stream to its end
+whose encoder left the length open.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import av
+import av.error
+import numpy as np
+
+from model.containers import ALLOWED, Container
+from model.errors import CorruptAudio, UnsupportedAudio
+from model.framing import check_mp4, check_webm, first_ogg_link
+from model.mpeg import stated_duration_s
+from model.track import Block, Track, decoder_errors_are_corrupt_audio
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How FFmpeg is asked to read a container: by which demuxer, with which decoders and no others."""
+
+    name: str
+    demuxer: str
+    codecs: tuple[str, ...]
+
+
+_READERS = {
+    Container.FLAC: _Reader("FLAC", "flac", ("flac",)),
+    Container.MP3: _Reader("MP3", "mp3", ("mp3",)),
+    Container.OGG: _Reader("Ogg", "ogg", ("vorbis", "opus")),
+    Container.WEBM: _Reader("WebM", "matroska", ("vorbis", "opus")),
+    Container.MP4: _Reader("M4A", "mov", ("aac",)),
+}
+_ONE_CODEC = (Container.FLAC, Container.MP3)
+"""Containers that imply their codec."""
+
+
+@contextmanager
+def open_stream(container: Container, data: bytes) -> Iterator[Track]:
+    """The first audio stream. Raises UnsupportedAudio without one that is read, CorruptAudio for a broken file."""
+    reader = _READERS[container]
+    data = _checked(container, data)
+    with decoder_errors_are_corrupt_audio(reader.name):
+        opened = av.open(
+            io.BytesIO(data),
+            mode="r",
+            format=reader.demuxer,
+            metadata_errors="ignore",
+            # Probing must not start a decoder that is not needed: a video track's, for one.
+            options={"codec_whitelist": ",".join((*reader.codecs, "mp3float"))},
+        )
+    with opened:
+        stream = _first_audio(opened, reader)
+        # PyAV gives a stream no context where FFmpeg has no decoder for what it states.
+        codec = "of an unknown kind" if stream.codec_context is None else stream.codec_context.codec.canonical_name
+        if codec not in reader.codecs:
+            raise UnsupportedAudio(f"The {reader.name} file's audio is {codec}, which is not read; send {ALLOWED}.")
+        context = stream.codec_context
+        context.thread_count = 1
+        if container is Container.FLAC:
+            context.options = {"err_detect": "crccheck+explode"}
+        yield Track(
+            format=container.value if container in _ONE_CODEC else f"{container.value}/{codec}",
+            sample_rate_hz=context.sample_rate,
+            channels=context.channels,
+            stated_duration_s=_stated_duration_s(container, data, opened, stream),
+            blocks=_guarded(reader.name, _blocks(container, opened, stream)),
+        )
+
+
+def _checked(container: Container, data: bytes) -> bytes:
+    """The part of the data to read, once it is known to be whole."""
+    if container is Container.OGG:
+        return first_ogg_link(data)
+    if container is Container.MP4:
+        check_mp4(data)
+    elif container is Container.WEBM:
+        check_webm(data)
+    return data
+
+
+def _first_audio(opened: av.container.InputContainer, reader: _Reader) -> av.AudioStream:
+    if not opened.streams.audio:
+        kinds = " and ".join(sorted({stream.type for stream in opened.streams})) or "no stream at all"
+        raise UnsupportedAudio(f"The {reader.name} file holds no audio but {kinds}; send {ALLOWED}.")
+    return opened.streams.audio[0]
+
+
+def _stated_duration_s(
+    container: Container, data: bytes, opened: av.container.InputContainer, stream: av.AudioStream
+) -> float | None:
+    if container is Container.MP3:
+        return stated_duration_s(data)  # FFmpeg's own is a guess from the bitrate where the file states none
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return None if opened.duration is None else opened.duration / av.time_base
+
+
+def _guarded(name: str, blocks: Iterator[Block]) -> Iterator[Block]:
+    while True:
+        with decoder_errors_are_corrupt_audio(name):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
+def _blocks(container: Container, opened: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Block]:
+    damage: av.error.FFmpegError | None = None
+    converter, converted_from = av.AudioResampler(format="flt"), ""
+    first_index: int | None = None
+    n_samples = 0
+    for packet in opened.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            damage = damage or error
+            continue
+        for frame in frames:
+            if damage:
+                raise damage
+            first_index = _sample_index(frame) if first_index is None else first_index
+            if container is Container.FLAC and _sample_index(frame) != first_index + n_samples:
+                raise CorruptAudio(f"The FLAC data is damaged at {n_samples / frame.sample_rate:.2f} s; send it again.")
+            n_samples += frame.samples
+            # Interleaved floats, for every codec alike. Never `planes` or `to_ndarray` on a planar frame: with eight
+            # channels PyAV reads past FFmpeg's array of eight pointers and the process dies.
+            kind = f"{frame.format.name} {frame.layout.name} {frame.sample_rate}"
+            if kind != converted_from:
+                converter, converted_from = av.AudioResampler(format="flt"), kind
+            for packed in converter.resample(frame):
+                interleaved = np.asarray(packed.to_ndarray(), dtype=np.float32)
+                yield Block(interleaved.reshape(-1, packed.layout.nb_channels), packed.sample_rate)
+    # Behind the last MP3 frame there may be tags of any kind; in every other container, audio was lost.
+    if damage and container is not Container.MP3:
+        raise damage
+    if container is Container.FLAC and stream.duration and n_samples != stream.duration:
+        raise CorruptAudio(
+            f"The FLAC file is cut off or damaged: it states {stream.duration} samples and {n_samples} can be decoded; "
+            "send it whole."
+        )
+
+
+def _sample_index(frame: av.AudioFrame) -> int:
+    """Where the frame begins, in samples from the start of its stream."""
+    if frame.pts is None or frame.time_base is None:
+        return 0
+    return round(frame.pts * frame.time_base * frame.sample_rate)

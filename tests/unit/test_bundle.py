@@ -1,0 +1,134 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.bundle import calibration_id_of, encoder_id_of, file_sha256, load_bundle, write_card
+from model.calibration import Calibration
+from model.decision import OperatingPoint
+from model.embedding import embed
+from model.encoder import EncoderConfig, WaveformEncoder
+from model.errors import BundleError
+from model.torchscript import export_encoder, load_encoder
+
+TINY = EncoderConfig(
+    n_mels=16, channels=(4, 4), strides_mel=(2, 2), strides_time=(2, 2), residual=(0, 1), n_hidden=4, n_embedding=6
+)
+POINTS = {"eer": OperatingPoint("eer", 0.5, 0.1, 0.1, (0.0, 0.2), (0.0, 0.2), 30, 300, "made trials")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    module = WaveformEncoder(TINY).eval()
+    path = tmp_path / "bundle"
+    path.mkdir()
+    export_encoder(module, path / "encoder.ts")
+    calibration = Calibration(9.0, -3.0, 0.5, calibration_id_of(9.0, -3.0, 0.5, POINTS))
+    write_card(
+        path,
+        encoder_id=encoder_id_of(module, {"n_mels": 16}),
+        n_embedding=6,
+        calibration=calibration,
+        operating_points=POINTS,
+        about={"name": "tiny"},
+    )
+    return path
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / "bundle.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_what_was_written_is_what_is_loaded(folder: Path) -> None:
+    bundle = load_bundle(folder)
+    assert bundle.operating_points == POINTS
+    assert bundle.calibration.llr(0.5) == pytest.approx(1.5)
+    assert bundle.n_embedding == 6
+    assert bundle.sha256 == file_sha256(folder / "bundle.json")
+    assert bundle.bundle_id.startswith("tiny-")
+    assert load_bundle(folder, bundle.sha256.upper()) == bundle
+
+
+def test_the_exported_encoder_is_the_eager_one(folder: Path) -> None:
+    torch.manual_seed(1)
+    clips = [np.random.default_rng(s).normal(0, 0.1, n).astype(np.float32) for s, n in enumerate((400, 9_000, 30_000))]
+    eager = embed(WaveformEncoder(TINY).eval(), clips)
+    exported = load_encoder(load_bundle(folder).encoder_path)
+    assert np.abs(eager - embed(exported, clips)).max() <= 1e-4
+    assert np.abs(eager[0] - embed(exported, clips[:1])[0]).max() <= 1e-4
+
+
+def test_the_encoders_identity_is_its_weights_and_its_front_end() -> None:
+    torch.manual_seed(1)
+    module = WaveformEncoder(TINY)
+    before = encoder_id_of(module, {"n_mels": 16})
+    assert before == encoder_id_of(module, {"n_mels": 16})
+    assert before != encoder_id_of(module, {"n_mels": 17})
+    with torch.no_grad():
+        next(module.parameters())[0] += 1e-3
+    assert before != encoder_id_of(module, {"n_mels": 16})
+
+
+def test_an_altered_weight_file_is_refused(folder: Path) -> None:
+    data = bytearray((folder / "encoder.ts").read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / "encoder.ts").write_bytes(data)
+    with pytest.raises(BundleError, match=r"encoder\.ts in the bundle at .* was altered"):
+        load_bundle(folder)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "encoder.ts").unlink()
+    with pytest.raises(BundleError, match=r"encoder\.ts is missing"):
+        load_bundle(folder)
+
+
+def test_no_bundle_says_which_setting_to_use(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="set VOUCH_BUNDLE"):
+        load_bundle(tmp_path / "nowhere")
+
+
+def test_the_pin_holds(folder: Path) -> None:
+    with pytest.raises(BundleError, match="VOUCH_BUNDLE_SHA256 asks for 00"):
+        load_bundle(folder, "00")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 99}, "bundle format 99; this version reads 1"),
+        ({"operating_points": {}}, "calibration .* was altered"),
+        ({"calibration": {"slope": 9.0}}, "not a bundle card"),
+        ({"files": {"../outside": "00", "encoder.ts": "00"}}, "altered|not a plain file name"),
+        ({"files": {}}, r"does not list encoder\.ts"),
+        ({"files": None}, "not a bundle card|does not list"),
+    ],
+)
+def test_a_wrong_card_is_refused_with_a_reason(folder: Path, changes: dict[str, object], message: str) -> None:
+    edit(folder, **changes)
+    with pytest.raises(BundleError, match=message):
+        load_bundle(folder)
+
+
+def test_a_changed_threshold_is_noticed(folder: Path) -> None:
+    card = json.loads((folder / "bundle.json").read_text())
+    card["operating_points"]["eer"]["llr"] = -9.0
+    edit(folder, operating_points=card["operating_points"])
+    with pytest.raises(BundleError, match=r"the calibration in .* was altered"):
+        load_bundle(folder)
+
+
+def test_a_card_that_is_no_json_is_refused(folder: Path) -> None:
+    (folder / "bundle.json").write_text("{")
+    with pytest.raises(BundleError, match="not a bundle card"):
+        load_bundle(folder)
+
+
+def test_a_file_that_is_no_torchscript_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "encoder.ts").write_bytes(b"not a network")
+    with pytest.raises(BundleError, match="not a TorchScript encoder"):
+        load_encoder(tmp_path / "encoder.ts")

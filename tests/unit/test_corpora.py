@@ -1,0 +1,167 @@
+"""Each reader on a made tree in its corpus's own layout."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from training.corpora.utterance import CorpusError, Utterance
+from training.dataset import read_prepared
+from training.prepare import prepare, read_corpus
+from training.splits import assign_splits
+
+
+def clip(path: Path, seed: int = 0, n_samples: int = 8_000) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = 0.1 * np.random.default_rng(seed).standard_normal(n_samples)
+    soundfile.write(path, samples, 16_000, format="FLAC" if path.suffix == ".flac" else "WAV", subtype="PCM_16")
+    return path
+
+
+def timit(root: Path) -> Path:
+    for part, speaker in (("TRAIN", "FCJF0"), ("TRAIN", "MDAC0"), ("TEST", "MWBT0")):
+        for name in ("SA1", "SX100"):
+            clip(root / part / "DR1" / speaker / f"{name}.WAV")
+    return root
+
+
+def librispeech(root: Path) -> Path:
+    for subset, speaker, chapter in (
+        ("train-clean-100", "19", "198"),
+        ("train-clean-100", "19", "227"),
+        ("dev-clean", "84", "121123"),
+        ("test-other", "367", "130732"),
+    ):
+        clip(root / subset / speaker / chapter / f"{speaker}-{chapter}-0000.flac")
+    (root / "SPEAKERS.TXT").write_text(";ID|SEX|SUBSET\n19 | F | train-clean-100 | 25.19 | Kara\n367 | M | x | 8 | X\n")
+    return root
+
+
+def manifest(root: Path) -> Path:
+    clip(root / "a" / "1.wav")
+    clip(root / "b" / "1.wav")
+    text = "path,corpus,split,speaker,session,gender\na/1.wav,made,train,a,1,F\nb/1.wav,made,dev,b,,\n"
+    (root / "manifest.csv").write_text(text)
+    return root
+
+
+def test_timit(tmp_path: Path) -> None:
+    rows = read_corpus(f"timit:{timit(tmp_path)}")
+    assert {(u.speaker, u.gender, u.split) for u in rows} == {
+        ("timit-FCJF0", "f", None),
+        ("timit-MDAC0", "m", None),
+        ("timit-MWBT0", "m", "test"),
+    }
+    assert len(rows) == 6
+    assert all(u.path.is_absolute() for u in rows)
+
+
+def test_timit_in_lower_case_with_converted_copies(tmp_path: Path) -> None:
+    clip(tmp_path / "train" / "dr1" / "fcjf0" / "sa1.wav")
+    clip(tmp_path / "train" / "dr1" / "fcjf0" / "sa2.wav.wav")
+    assert [u.path.name for u in read_corpus(f"timit:{tmp_path}")] == ["sa1.wav"]
+
+
+def test_librispeech(tmp_path: Path) -> None:
+    rows = read_corpus(f"librispeech:{librispeech(tmp_path)}")
+    assert [(u.speaker, u.session, u.gender, u.split) for u in rows] == [
+        ("librispeech-84", "121123", "", "validation"),
+        ("librispeech-367", "130732", "m", "test"),
+        ("librispeech-19", "198", "f", "train"),
+        ("librispeech-19", "227", "f", "train"),
+    ]
+
+
+def test_manifest(tmp_path: Path) -> None:
+    rows = read_corpus(f"manifest:{manifest(tmp_path)}")
+    assert [(u.speaker, u.session, u.gender, u.split) for u in rows] == [
+        ("a", "1", "f", "train"),
+        ("b", "1", "", "validation"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a/1.wav,made,training,a,1,F", "line 2: split is 'training'"),
+        ("a/9.wav,made,train,a,1,F", "line 2: there is no file a/9.wav"),
+        ("a/1.wav,made,train,,1,F", "line 2: the speaker is empty"),
+    ],
+)
+def test_a_wrong_manifest_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    manifest(tmp_path)
+    (tmp_path / "manifest.csv").write_text(f"path,corpus,split,speaker,session,gender\n{line}\n")
+    with pytest.raises(CorpusError, match=message):
+        read_corpus(f"manifest:{tmp_path}")
+
+
+def test_a_manifest_without_speakers_says_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("path,who\na.wav,b\n")
+    with pytest.raises(CorpusError, match="lacks the column speaker"):
+        read_corpus(f"manifest:{tmp_path}")
+
+
+@pytest.mark.parametrize("kind", ["timit", "librispeech"])
+def test_a_folder_that_is_not_the_corpus_is_refused(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(CorpusError, match="give the folder"):
+        read_corpus(f"{kind}:{tmp_path}")
+
+
+@pytest.mark.parametrize("source", ["voxceleb3:x", "manifest", ""])
+def test_an_unknown_kind_lists_the_known(source: str) -> None:
+    with pytest.raises(CorpusError, match="librispeech, manifest, timit"):
+        read_corpus(source)
+
+
+def utterances(corpus: str, n_speakers: int, split: str | None = None) -> list[Utterance]:
+    return [
+        Utterance(Path(f"/{corpus}/{s}/{c}.wav"), corpus, f"{corpus}-{s}", "1", "", split)  # type: ignore[arg-type]
+        for s in range(n_speakers)
+        for c in range(3)
+    ]
+
+
+def test_splits_are_speaker_disjoint_complete_and_repeatable() -> None:
+    rows = utterances("open", 40)
+    split = assign_splits(rows, validation_fraction=0.2, test_fraction=0.1, seed=7)
+    of: dict[str, set[str | None]] = {}
+    for u in split:
+        of.setdefault(u.speaker, set()).add(u.split)
+    assert all(len(found) == 1 for found in of.values())
+    counts = [sum(found == {name} for found in of.values()) for name in ("train", "validation", "test")]
+    assert counts == [28, 8, 4]
+    assert split == assign_splits(rows, validation_fraction=0.2, test_fraction=0.1, seed=7)
+    assert split != assign_splits(rows, validation_fraction=0.2, test_fraction=0.1, seed=8)
+
+
+def test_a_corpus_with_its_own_test_split_gives_no_more_speakers_to_test() -> None:
+    timit_like = [*utterances("c", 20), *utterances("c-test", 3, "test")]
+    timit_like = [Utterance(u.path, "c", u.speaker, u.session, u.gender, u.split) for u in timit_like]
+    split = assign_splits(timit_like, validation_fraction=0.1, test_fraction=0.5, seed=1)
+    assert {u.speaker for u in split if u.split == "test"} == {"c-test-0", "c-test-1", "c-test-2"}
+
+
+def test_a_speaker_in_two_splits_is_refused() -> None:
+    rows = [*utterances("c", 1, "train"), *utterances("c", 1, "test")]
+    with pytest.raises(CorpusError, match="a speaker belongs to one split"):
+        assign_splits(rows, validation_fraction=0.1, test_fraction=0.1, seed=1)
+
+
+@pytest.mark.parametrize("make", [timit, librispeech, manifest])
+def test_prepare_writes_what_it_read(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    source = f"{make.__name__}:{make(tmp_path / 'corpus')}"
+    summaries = prepare([source], tmp_path / "out", validation_fraction=0.5)
+    rows = read_prepared(tmp_path / "out" / "utterances.csv")
+    assert sum(s.n_clips for s in summaries) == len(rows) == len(read_corpus(source))
+    assert all(row.duration_s == pytest.approx(0.5) for row in rows)
+    assert all(row.utterance.split is not None for row in rows)
+
+
+def test_prepare_names_a_clip_that_cannot_be_read_and_writes_nothing(tmp_path: Path) -> None:
+    root = manifest(tmp_path / "corpus")
+    (root / "a" / "1.wav").write_text("not audio at all")
+    with pytest.raises(CorpusError, match=r"1\.wav"):
+        prepare([f"manifest:{root}"], tmp_path / "out")
+    assert not (tmp_path / "out" / "utterances.csv").exists()

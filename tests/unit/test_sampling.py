@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+
+from training.augment import AugmentConfig, augment
+from training.dataset import FeatureStore
+from training.sampling import CropSampler, crop_frames
+
+N_MELS = 4
+
+
+def store(clips: list[tuple[int, int]]) -> FeatureStore:
+    """Clips given as (class, n_frames); a frame holds (class, clip, frame number, 0)."""
+    frames, starts = [], [0]
+    for number, (label, n_frames) in enumerate(clips):
+        frames += [[label, number, t, 0] for t in range(n_frames)]
+        starts.append(starts[-1] + n_frames)
+    labels = np.array([label for label, _ in clips])
+    names = tuple(str(i) for i in range(labels.max() + 1))
+    return FeatureStore(np.array(frames, np.float16), np.array(starts), labels, names)
+
+
+SAMPLER = CropSampler(store([(0, 50), (0, 60), (1, 80), (2, 40), (2, 30), (2, 90)]), seed=5)
+
+
+def test_pairs_are_balanced_and_labelled_by_what_they_hold() -> None:
+    batch = SAMPLER.pairs(0, 64, 20)
+    assert batch.log_mels.shape == (128, N_MELS, 20)
+    assert np.array_equal(batch.log_mels[:, 0, 0].numpy(), batch.labels.numpy())
+    same = (batch.labels[0::2] == batch.labels[1::2]).numpy()
+    assert same.sum() == 32
+
+
+def test_a_speaker_batch_holds_two_crops_of_each() -> None:
+    batch = SAMPLER.speakers(0, 3, 20)
+    assert np.array_equal(batch.labels[0::2], batch.labels[1::2])
+    assert sorted(batch.labels[0::2].tolist()) == [0, 1, 2]
+    assert np.array_equal(batch.log_mels[:, 0, 5].numpy(), batch.labels.numpy())
+
+
+def test_two_crops_of_one_speaker_never_share_a_frame() -> None:
+    for step in range(50):
+        batch = SAMPLER.speakers(step, 3, 20)
+        for pair in range(3):
+            a, b = (
+                {(int(clip), int(frame)) for clip, frame in batch.log_mels[2 * pair + i, 1:3].T.tolist()}
+                for i in (0, 1)
+            )
+            assert not a & b
+
+
+def test_a_batch_is_a_function_of_seed_and_step() -> None:
+    again = CropSampler(SAMPLER.features, seed=5)
+    assert again.pairs(7, 8, 20).log_mels.equal(SAMPLER.pairs(7, 8, 20).log_mels)
+    assert not again.pairs(8, 8, 20).log_mels.equal(SAMPLER.pairs(7, 8, 20).log_mels)
+
+
+def test_a_short_clip_is_repeated_to_fill_the_crop() -> None:
+    clip = np.arange(12, dtype=np.float16).reshape(6, 2)
+    crop = crop_frames(clip, 15, np.random.default_rng(1))
+    assert crop.shape == (15, 2)
+    assert {tuple(row) for row in crop.tolist()} == {tuple(row) for row in clip.tolist()}
+
+
+FULL = AugmentConfig(
+    noise=1.0, babble=1.0, reverberation=1.0, channel=1.0, band_limit=1.0, gain_db=6.0, mask=1.0, mask_n_mels=2
+)
+
+
+def crops(seed: int = 1, n_mels: int = 40) -> np.ndarray:
+    return np.random.default_rng(seed).normal(-5.0, 2.0, (6, n_mels, 80)).clip(min=-9.0).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["noise", "babble", "reverberation", "channel", "band_limit", "gain_db", "mask"])
+def test_each_effect_changes_the_crop_and_keeps_it_finite(name: str) -> None:
+    x = torch.from_numpy(crops())
+    y = augment(x.clone(), AugmentConfig(**{name: 6.0 if name == "gain_db" else 1.0}), np.random.default_rng(2))
+    assert y.shape == x.shape
+    assert torch.isfinite(y).all()
+    assert float((y - x).abs().max()) > 0.1
+
+
+def test_no_effect_leaves_the_crop_alone() -> None:
+    x = torch.from_numpy(crops())
+    assert torch.allclose(
+        augment(x.clone(), AugmentConfig(), np.random.default_rng(2)), x, atol=0.02
+    )  # the floor is added once more
+
+
+def test_augmentation_repeats_with_its_generator() -> None:
+    x = torch.from_numpy(crops())
+    a, b, c = (augment(x.clone(), FULL, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert a.equal(b)
+    assert not a.equal(c)
+
+
+def test_noise_is_as_loud_as_asked() -> None:
+    x = torch.from_numpy(crops())
+    config = AugmentConfig(noise=1.0, noise_snr_db=(10.0, 10.0))
+    noisy = augment(x.clone(), config, np.random.default_rng(2))
+    signal = x.exp().mean(dim=(1, 2))
+    noise = (noisy.exp() - x.exp()).mean(dim=(1, 2))
+    assert torch.allclose(10 * torch.log10(signal / noise), torch.full((6,), 10.0), atol=0.1)

@@ -1,0 +1,109 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.calibration import Calibration, logit, probability, sigmoid
+from model.decision import OperatingPoint, QualityGate, decide, decide_identification
+from model.quality import Quality
+from model.scoring import cosine_score, reference, unit
+
+POINT = OperatingPoint("eer", 1.0, 0.02, 0.02, (0.01, 0.03), (0.01, 0.03), 100, 1000, "made trials")
+GATE = QualityGate(min_speech_s=1.0, min_snr_db=0.0)
+GOOD = Quality(duration_s=4.0, speech_s=3.0, snr_db=20.0, clipped_fraction=0.0)
+SHORT = Quality(duration_s=4.0, speech_s=0.4, snr_db=20.0, clipped_fraction=0.0)
+NOISY = Quality(duration_s=4.0, speech_s=3.0, snr_db=-3.0, clipped_fraction=0.0)
+
+
+def test_cosine_of_known_angles() -> None:
+    x, y = np.array([3.0, 0.0], np.float32), np.array([0.0, 2.0], np.float32)
+    assert cosine_score(x, 7 * x) == pytest.approx(1.0)
+    assert cosine_score(x, -x) == pytest.approx(-1.0)
+    assert cosine_score(x, y) == pytest.approx(0.0)
+    assert cosine_score(x, unit(x) + unit(y)) == pytest.approx(math.sqrt(0.5))
+
+
+def test_a_reference_weighs_every_enrollment_alike() -> None:
+    long_and_short = np.array([[100.0, 0.0], [0.0, 1.0]], np.float32)
+    assert reference(long_and_short) == pytest.approx([math.sqrt(0.5)] * 2)
+
+
+@pytest.mark.parametrize("bad", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_an_embedding_without_direction_has_no_score(bad: list[float]) -> None:
+    with pytest.raises(ValueError, match="zero or not finite"):
+        cosine_score(np.array(bad, np.float32), np.array([1.0, 0.0], np.float32))
+
+
+@given(st.floats(1e-9, 1 - 1e-9))
+def test_sigmoid_undoes_logit(p: float) -> None:
+    assert sigmoid(logit(p)) == pytest.approx(p)
+
+
+@given(st.floats(-1e6, 1e6))
+def test_sigmoid_never_overflows(x: float) -> None:
+    assert 0.0 <= sigmoid(x) <= 1.0
+
+
+def test_no_evidence_leaves_the_prior() -> None:
+    assert probability(0.0, 0.03) == pytest.approx(0.03)
+
+
+def test_bayes_by_hand() -> None:
+    # Odds 1:9, evidence 27 times likelier under one speaker: posterior odds 3:1.
+    assert probability(math.log(27), 0.1) == pytest.approx(0.75)
+
+
+def test_the_threshold_score_is_where_the_llr_is_the_threshold() -> None:
+    calibration = Calibration(slope=20.0, intercept=-8.0, fit_prior=0.5, calibration_id="x")
+    score = calibration.score_at(1.0)
+    assert score is not None
+    assert calibration.llr(score) == pytest.approx(1.0)
+    assert calibration.score_at(100.0) is None
+
+
+@pytest.mark.parametrize("slope", [0.0, -1.0, math.nan, math.inf])
+def test_a_calibration_needs_a_positive_slope(slope: float) -> None:
+    with pytest.raises(ValueError, match="positive finite slope"):
+        Calibration(slope, 0.0, 0.5, "x")
+
+
+def test_the_threshold_itself_accepts() -> None:
+    assert decide(1.0, POINT, [GOOD, GOOD], GATE).outcome == "accept"
+    assert decide(np.nextafter(1.0, 0.0), POINT, [GOOD, GOOD], GATE).outcome == "reject"
+
+
+@pytest.mark.parametrize("llr", [-50.0, 0.0, 50.0, None])
+def test_one_bad_clip_makes_any_score_inconclusive(llr: float | None) -> None:
+    short = decide(llr, POINT, [GOOD, SHORT], GATE)
+    assert (short.outcome, short.reasons) == ("inconclusive", ("not_enough_speech",))
+    both = decide(llr, POINT, [SHORT, NOISY], GATE)
+    assert (both.outcome, both.reasons) == ("inconclusive", ("not_enough_speech", "too_noisy"))
+
+
+def test_no_embedding_is_never_a_decision() -> None:
+    decision = decide(None, POINT, [GOOD], GATE)
+    assert (decision.outcome, decision.reasons) == ("inconclusive", ("not_enough_speech",))
+
+
+def test_an_unmeasurable_noise_level_is_no_reason() -> None:
+    unknown = Quality(duration_s=2.0, speech_s=2.0, snr_db=None, clipped_fraction=0.0)
+    assert decide(5.0, POINT, [unknown], GATE).outcome == "accept"
+
+
+def test_identification_raises_the_threshold_by_the_number_searched() -> None:
+    just = POINT.llr + math.log(1000)
+    assert decide_identification([just], 1000, POINT, GOOD, GATE, margin=2.0).outcome == "accept"
+    assert decide_identification([just - 0.01], 1000, POINT, GOOD, GATE, margin=2.0).outcome == "reject"
+
+
+def test_identification_wants_a_clear_winner() -> None:
+    decision = decide_identification([20.0, 18.5], 10, POINT, GOOD, GATE, margin=2.0)
+    assert (decision.outcome, decision.reasons) == ("inconclusive", ("ambiguous",))
+    assert decide_identification([20.0, 17.9], 10, POINT, GOOD, GATE, margin=2.0).outcome == "accept"
+
+
+def test_nobody_is_found_in_an_empty_gallery_and_a_bad_clip_finds_nobody() -> None:
+    assert decide_identification([], 0, POINT, GOOD, GATE, margin=2.0).reasons == ("empty_gallery",)
+    assert decide_identification([30.0], 5, POINT, SHORT, GATE, margin=2.0).outcome == "inconclusive"

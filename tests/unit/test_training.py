@@ -1,0 +1,102 @@
+"""The loop on made voices: resuming, repeating, logging."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import voicemaking
+from model.encoder import EncoderConfig
+from model.errors import InvalidArgument
+from training.augment import AugmentConfig
+from training.checkpoint import load_checkpoint
+from training.prepare import prepare
+from training.recipe import LossConfig, OptimiserConfig, Recipe, SamplingConfig
+from training.train import train
+
+RECIPE = Recipe(
+    name="tiny",
+    epochs=2,
+    steps_per_epoch=4,
+    validation_clips=2,
+    encoder=EncoderConfig(
+        n_mels=20, channels=(4, 4), strides_mel=(2, 2), strides_time=(2, 2), residual=(0, 0), n_hidden=6, n_embedding=8
+    ),
+    sampling=SamplingConfig(kind="speakers", batch_size=4, crop_s=(0.4, 0.6)),
+    augment=AugmentConfig(noise=0.5, mask=0.5, mask_n_mels=4, ramp_steps=3),
+    loss=LossConfig(contrastive_weight=0.1, margin_ramp=(0.0, 0.5)),
+    optimiser=OptimiserConfig(kind="adamw", schedule="one_cycle"),
+)
+SEED_LIKE = replace(
+    RECIPE,
+    name="seed-like",
+    encoder=replace(RECIPE.encoder, pooling="mean", unit_norm=False, pair_head=True),
+    sampling=SamplingConfig(kind="pairs", batch_size=4, crop_s=(0.5, 0.5)),
+    loss=LossConfig(kind="contrastive", head_weight=1.0),
+    optimiser=OptimiserConfig(step_epochs=1),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("voices")
+    voicemaking.write_corpus(folder, n_speakers=6, n_clips=3, duration_s=1.0)
+    prepare([f"manifest:{folder}"], folder / "data")
+    return folder / "data"
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(checkpoint).encoder
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, SEED_LIKE], ids=lambda recipe: recipe.name)
+def test_a_stopped_run_ends_where_an_unstopped_one_does(data: Path, tmp_path: Path, recipe: Recipe) -> None:
+    whole = train(recipe, data, tmp_path / "whole")
+    train(recipe, data, tmp_path / "parts", max_steps=3)
+    parts = train(recipe, data, tmp_path / "parts")
+    assert load_checkpoint(parts).step == 8
+    assert same(weights(whole), weights(parts))
+
+
+def test_one_seed_fixes_everything_and_another_changes_it(data: Path, tmp_path: Path) -> None:
+    a = weights(train(RECIPE, data, tmp_path / "a", max_steps=2))
+    b = weights(train(RECIPE, data, tmp_path / "b", max_steps=2))
+    c = weights(train(replace(RECIPE, seed=2), data, tmp_path / "c", max_steps=2))
+    assert same(a, b)
+    assert not same(a, c)
+
+
+def test_the_log_has_every_step_once_and_the_curves_are_drawn(data: Path, tmp_path: Path) -> None:
+    train(SEED_LIKE, data, tmp_path, max_steps=5)
+    train(SEED_LIKE, data, tmp_path)
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows if row["loss"]] == list(range(1, 9))
+    validations = [row for row in rows if row["validation_eer"]]
+    assert [int(row["step"]) for row in validations] == [4, 8]
+    assert all(0 <= float(row["validation_head_eer"]) <= 1 for row in validations)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_the_pair_heads_weights_move_in_a_run(data: Path, tmp_path: Path) -> None:
+    start, end = (weights(train(SEED_LIKE, data, tmp_path, max_steps=n))["pair_head.weight"] for n in (1, 8))
+    assert float((end - start).abs().max()) > 1e-4
+
+
+def test_another_recipes_run_is_not_continued(data: Path, tmp_path: Path) -> None:
+    train(RECIPE, data, tmp_path, max_steps=1)
+    with pytest.raises(InvalidArgument, match=r"holds a run of another recipe \(tiny\)"):
+        train(replace(RECIPE, seed=9), data, tmp_path)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_bytes(b"nothing")
+    with pytest.raises(InvalidArgument, match="not a checkpoint of vouch-train"):
+        load_checkpoint(tmp_path / "last.pt")

@@ -1,0 +1,209 @@
+"""The rules behind the routes, on fakes: standing, judging, listening, and the gallery that follows the store."""
+
+from __future__ import annotations
+
+import math
+
+import fake_audio
+import numpy as np
+import pytest
+from fake_audio import CALIBRATION, POINTS, FakeAssessor, FakeDecoder, FakeEmbedder, clip
+from fakes import FakeGallery, FakeSpeakerStore
+from samples import ENCODER_ID, new_enrollment, new_reference, random_embeddings
+
+from app.errors import ModelMismatch, NotEnrolled, StoreError
+from app.records import DEFAULT_TENANT, Clip, Idempotency, Reference, Speaker
+from app.usecases.gallery_sync import GallerySync
+from app.usecases.identify import N_EXTRA_CANDIDATES
+from app.usecases.judging import Judge
+from app.usecases.listening import Listener
+from app.usecases.speakers import new_speaker_id
+from app.usecases.standing import StandingRule
+from model.decision import QualityGate
+from model.errors import CorruptAudio, InvalidArgument, UnknownOperatingPoint
+from model.quality import Quality
+from model.waveform import Source
+
+RULE = StandingRule(ENCODER_ID, 5.0)
+GATE = QualityGate(min_speech_s=1.0, min_snr_db=0.0)
+GOOD = Quality(duration_s=4.0, speech_s=3.0, snr_db=20.0, clipped_fraction=0.0)
+
+
+def judge(default: str = "eer", margin: float = 2.0) -> Judge:
+    return Judge(CALIBRATION, POINTS, default, 0.5, GATE, margin)
+
+
+def reference(speech_s: float, encoder_id: str = ENCODER_ID, count: int = 1) -> Reference:
+    embedding = random_embeddings(0, 1)[0]
+    return Reference(DEFAULT_TENANT, "alice", None, encoder_id, embedding, count, speech_s)
+
+
+@pytest.mark.parametrize(
+    ("voice", "status", "remaining_s"),
+    [
+        (reference(0.0, count=0), "empty", 5.0),
+        (reference(4.999), "enrolling", 0.001),
+        (reference(5.0), "enrolled", 0.0),
+        (reference(50.0), "enrolled", 0.0),
+        (reference(50.0, "encoder-b"), "stale", 5.0),
+        (reference(1.0, "encoder-b"), "stale", 5.0),
+    ],
+)
+def test_standing(voice: Reference, status: str, remaining_s: float) -> None:
+    standing = RULE.of(voice)
+    assert (standing.status, standing.remaining_speech_s) == (status, pytest.approx(remaining_s))
+
+
+def test_only_the_enrolled_may_be_verified() -> None:
+    store = FakeSpeakerStore()
+
+    def enrolled(speaker_id: str, encoder_id: str, speech_s: float) -> Speaker:
+        store.create_speaker(DEFAULT_TENANT, speaker_id, None, {}, None)
+        clips = [new_enrollment(1, speech_s=speech_s)]
+        return store.add_enrollments(DEFAULT_TENANT, speaker_id, encoder_id, clips).speaker
+
+    RULE.require_enrolled(enrolled("enrolled", ENCODER_ID, 6.0))
+    with pytest.raises(NotEnrolled, match=r"4\.00 s of enrolled speech; 5 s is needed\. Enrol 1\.00 s more"):
+        RULE.require_enrolled(enrolled("enrolling", ENCODER_ID, 4.0))
+    with pytest.raises(ModelMismatch, match="encoder encoder-b, and this service runs encoder encoder-a"):
+        RULE.require_enrolled(enrolled("stale", "encoder-b", 6.0))
+
+
+def test_a_judge_needs_its_default_operating_point() -> None:
+    with pytest.raises(UnknownOperatingPoint, match="'fmr_1e-9' is not in this bundle; it has: eer, fmr_1e-2"):
+        judge(default="fmr_1e-9")
+    assert judge().point("fmr_1e-2") is POINTS["fmr_1e-2"]
+    assert judge().point(None) is POINTS["eer"]
+    with pytest.raises(UnknownOperatingPoint):
+        judge().point("")
+
+
+def heard(quality: Quality = GOOD) -> Clip:
+    return Clip(quality, Source("wav", 16_000, 1), random_embeddings(0, 1)[0])
+
+
+@pytest.mark.parametrize(("score", "outcome"), [(0.5, "accept"), (0.499, "reject"), (1.0, "accept"), (-1.0, "reject")])
+def test_a_verification_accepts_from_the_threshold_on(score: float, outcome: str) -> None:
+    result = judge().verification(score, POINTS["eer"], [heard()])
+    assert result.decision.outcome == outcome
+    assert result.llr == pytest.approx(CALIBRATION.llr(score))
+    assert result.threshold_score == pytest.approx(0.5)
+
+
+def test_the_gate_changes_the_decision_and_never_the_measurement() -> None:
+    poor = Quality(duration_s=1.0, speech_s=0.2, snr_db=-5.0, clipped_fraction=0.0)
+    plain = judge().verification(0.9, POINTS["eer"], [heard()])
+    gated = judge().verification(0.9, POINTS["eer"], [heard(), heard(poor)])
+    assert gated.decision.outcome == "inconclusive"
+    assert gated.decision.reasons == ("not_enough_speech", "too_noisy")
+    assert (gated.score, gated.llr, gated.probability) == (plain.score, plain.llr, plain.probability)
+
+
+@pytest.mark.parametrize(
+    ("scores", "n_searched", "outcome", "reasons"),
+    [
+        ([0.9, 0.1], 2, "accept", ()),
+        ([0.9, 0.8], 2, "inconclusive", ("ambiguous",)),
+        ([0.9, 0.7], 2, "accept", ()),
+        ([0.6], math.ceil(math.exp(1.2)), "reject", ()),
+        ([0.6], math.floor(math.exp(1.2)), "accept", ()),
+        ([], 0, "reject", ("empty_gallery",)),
+    ],
+)
+def test_an_identification_needs_the_raised_threshold_and_a_lead(
+    scores: list[float], n_searched: int, outcome: str, reasons: tuple[str, ...]
+) -> None:
+    rules = judge()
+    candidates = [rules.candidate(f"s{i}", None, score, POINTS["eer"], GOOD) for i, score in enumerate(scores)]
+    decision = rules.identification(candidates, n_searched, POINTS["eer"], heard())
+    assert (decision.outcome, decision.reasons) == (outcome, reasons)
+
+
+def test_a_listener_says_which_clip_was_bad() -> None:
+    listener = Listener(FakeDecoder(), FakeAssessor(), FakeEmbedder())
+    with pytest.raises(CorruptAudio, match=r"^clip 3 of 4: The file ends too early\.$"):
+        listener.listen(fake_audio.MAGIC, "clip 3 of 4")
+
+
+def test_a_listener_gives_unit_embeddings() -> None:
+    class Long(FakeEmbedder):
+        def embed(self, waveform):
+            return np.float32(3.0) * super().embed(waveform)
+
+    embedding = Listener(FakeDecoder(), FakeAssessor(), Long()).listen(clip(), "audio").embedding
+    assert embedding is not None
+    assert np.linalg.norm(embedding) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_an_embedding_that_is_not_finite_is_a_mistake_not_a_score() -> None:
+    class Broken(FakeEmbedder):
+        def embed(self, waveform):
+            return np.full(self.n_embedding, np.nan, dtype=np.float32)
+
+    with pytest.raises(ValueError, match="not finite"):
+        Listener(FakeDecoder(), FakeAssessor(), Broken()).listen(clip(), "audio")
+
+
+def test_enrolling_nothing_is_refused() -> None:
+    use_cases = fake_audio.components().use_cases(fake_audio.settings())
+    with pytest.raises(InvalidArgument, match="at least 1 is needed"):
+        use_cases.enroll(DEFAULT_TENANT, "alice", [])
+
+
+def test_a_repeated_enroll_mends_a_gallery_that_missed_the_first() -> None:
+    gallery = FakeGallery(n_embedding=fake_audio.N_EMBEDDING)
+    use_cases = fake_audio.components(gallery=gallery).use_cases(fake_audio.settings())
+    use_cases.speakers.create(DEFAULT_TENANT, "alice", None, {}, None)
+    key = Idempotency("k", "f")
+    first = use_cases.enroll(DEFAULT_TENANT, "alice", [clip(speech_s=6.0)], key)
+    gallery.remove(DEFAULT_TENANT, "alice")
+    assert use_cases.enroll(DEFAULT_TENANT, "alice", [clip(speech_s=6.0)], key) == first
+    assert gallery.size(DEFAULT_TENANT) == 1
+
+
+def test_the_gallery_is_rebuilt_with_those_who_can_be_identified() -> None:
+    store, gallery = FakeSpeakerStore(), FakeGallery()
+    for seed, (name, encoder_id, speech_s) in enumerate(
+        [("enrolled", ENCODER_ID, 6.0), ("enrolling", ENCODER_ID, 4.0), ("stale", "encoder-b", 6.0), ("empty", "", 0.0)]
+    ):
+        store.create_speaker(DEFAULT_TENANT, name, None, {}, None)
+        if speech_s:
+            clips = [new_enrollment(seed, speech_s=speech_s)]
+            store.add_enrollments(DEFAULT_TENANT, name, encoder_id, clips)
+    gallery.upsert(new_reference("gone", random_embeddings(9, 1)[0]))
+    GallerySync(store, gallery, RULE).rebuild()
+    found = gallery.search(DEFAULT_TENANT, random_embeddings(0, 1)[0], 10)
+    assert [candidate.speaker_id for candidate in found] == ["enrolled"]
+
+
+def test_whoever_cannot_be_read_after_a_commit_is_not_found() -> None:
+    class Unreadable(FakeSpeakerStore):
+        def find_reference(self, tenant, speaker_id):
+            raise StoreError("The store is gone.")
+
+    gallery = FakeGallery()
+    gallery.upsert(new_reference("alice", random_embeddings(1, 1)[0]))
+    with pytest.raises(StoreError):
+        GallerySync(Unreadable(), gallery, RULE).refresh(DEFAULT_TENANT, "alice")
+    assert gallery.size(DEFAULT_TENANT) == 0
+
+
+def test_what_an_approximate_gallery_ranks_wrongly_is_put_right() -> None:
+    class Approximate(FakeGallery):
+        def search(self, tenant, embedding, n_candidates):
+            found = super().search(tenant, embedding, n_candidates)
+            assert n_candidates == 1 + N_EXTRA_CANDIDATES
+            return tuple(reversed(found))
+
+    gallery = Approximate(n_embedding=fake_audio.N_EMBEDDING)
+    use_cases = fake_audio.components(gallery=gallery).use_cases(fake_audio.settings())
+    for name in ("alice", "bob", "carol"):
+        use_cases.speakers.create(DEFAULT_TENANT, name, None, {}, None)
+        use_cases.enroll(DEFAULT_TENANT, name, [clip(name, speech_s=6.0)])
+    result = use_cases.identify(DEFAULT_TENANT, clip("bob", 9), 1)
+    assert [candidate.speaker_id for candidate in result.candidates] == ["bob"]
+    assert (result.decision.outcome, result.n_searched) == ("accept", 3)
+
+
+def test_ids_that_are_made_up_never_meet() -> None:
+    assert len({new_speaker_id() for _ in range(1000)}) == 1000

@@ -1,0 +1,120 @@
+"""The bounded queue: order, refusal, release."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from app.adapters.work_queue import MAX_RETRY_AFTER_S, ThreadWorkQueue
+from app.errors import Overloaded
+
+
+class Gate:
+    """Work that waits until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+        self._go_on = threading.Event()
+
+    def __call__(self) -> str:
+        self.has_begun.set()
+        if not self._go_on.wait(timeout=20):
+            raise TimeoutError("the gate was never opened")
+        return "through"
+
+    def open(self) -> None:
+        self._go_on.set()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+def with_queue(n_workers: int, n_waiting: int, body: Callable[[ThreadWorkQueue], object]) -> None:
+    queue = ThreadWorkQueue(n_workers, n_waiting)
+    try:
+        asyncio.run(body(queue))  # type: ignore[arg-type]  # a coroutine function
+    finally:
+        queue.close()
+
+
+def test_work_runs_off_the_loop_and_its_errors_come_back() -> None:
+    async def body(queue: ThreadWorkQueue) -> None:
+        assert await queue.run(threading.get_ident) != threading.get_ident()
+        with pytest.raises(ZeroDivisionError):
+            await queue.run(lambda: 1 // 0)
+        assert await queue.run(lambda: 7) == 7
+
+    with_queue(1, 0, body)
+
+
+def test_a_full_queue_refuses_at_once_and_has_room_again_afterwards(gate: Gate) -> None:
+    async def body(queue: ThreadWorkQueue) -> None:
+        tasks = [asyncio.create_task(queue.run(gate)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as caught:
+            await queue.run(lambda: None)
+        assert str(caught.value).startswith("All 3 places are taken: 1 at work and 2 waiting.")
+        assert 1 <= caught.value.retry_after_s <= MAX_RETRY_AFTER_S
+        with pytest.raises(Overloaded):
+            queue.require_room()
+        gate.open()
+        assert await asyncio.gather(*tasks) == ["through"] * 3
+        queue.require_room()
+        assert await queue.run(lambda: 1) == 1
+
+    with_queue(1, 2, body)
+
+
+def test_a_caller_who_gives_up_waiting_gives_up_the_place(gate: Gate) -> None:
+    async def body(queue: ThreadWorkQueue) -> None:
+        working = asyncio.create_task(queue.run(gate))
+        waiting = asyncio.create_task(queue.run(gate))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            queue.require_room()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        queue.require_room()
+        gate.open()
+        assert await working == "through"
+
+    with_queue(1, 1, body)
+
+
+def test_a_caller_who_gives_up_work_under_way_keeps_the_place_until_it_ends(gate: Gate) -> None:
+    async def body(queue: ThreadWorkQueue) -> None:
+        working = asyncio.create_task(queue.run(gate))
+        await asyncio.to_thread(gate.has_begun.wait, 20)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        with pytest.raises(Overloaded):
+            queue.require_room()
+        gate.open()
+
+    with_queue(1, 0, body)
+
+
+def test_closing_waits_for_work_under_way(gate: Gate) -> None:
+    queue = ThreadWorkQueue(1, 0)
+    ended = threading.Event()
+
+    async def body() -> None:
+        task = asyncio.create_task(queue.run(lambda: (gate(), ended.set())))
+        await asyncio.to_thread(gate.has_begun.wait, 20)
+        gate.open()
+        await asyncio.to_thread(queue.close)
+        assert ended.is_set()
+        await task
+        with pytest.raises(RuntimeError):
+            await queue.run(lambda: None)
+
+    asyncio.run(body())
