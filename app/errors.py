@@ -1,18 +1,18 @@
 """The service's branch of the exception tree in `model/errors.py`.
 
-    ServiceError
-    ├── SpeakerNotFound
-    ├── EnrollmentNotFound
-    ├── SpeakerExists
-    ├── NotEnrolled            the speaker has too little enrolled speech to be verified
-    ├── ModelMismatch          enrolled with another encoder than the one loaded
-    ├── IdempotencyConflict    the key was used before for another request
-    ├── Forbidden              a cross-site or non-loopback request to a service without keys, or a call that is off
-    ├── RequestTooLarge        a body past what this call could need, and no audio
-    ├── Overloaded             every place in the queue is taken
-    ├── ModelNotReady          starting, or no encoder could be loaded
-    ├── StoreError             the database cannot be used
-    └── SettingsError          a setting that is unknown or out of range; the service does not start
+ServiceError
+├── SpeakerNotFound
+├── EnrollmentNotFound
+├── SpeakerExists
+├── NotEnrolled            the speaker has too little enrolled speech to be verified
+├── ModelMismatch          enrolled with another encoder than the one loaded
+├── IdempotencyConflict    the key was used before for another request
+├── Forbidden              a cross-site or non-loopback request to a service without keys, or a call that is off
+├── RequestTooLarge        a body past what this call could need, and no audio
+├── Overloaded             every place in the queue is taken
+├── ModelNotReady          starting, or no encoder could be loaded
+├── StoreError             the database cannot be used
+└── SettingsError          a setting that is unknown or out of range; the service does not start
 """
 
 from model.errors import ServiceError

@@ -91,7 +91,7 @@ def _collect(track: Track, limits: DecodingLimits, max_duration_s: float) -> Wav
 def _mono(block: Block) -> Samples:
     """The mean over channels, float32 of shape (n_samples,). Raises CorruptAudio unless all of it is in range."""
     with np.errstate(over="ignore", invalid="ignore"):
-        mono: Samples = block.samples.mean(axis=1, dtype=np.float32)
+        mono: Samples = block.samples[:, 0] if block.samples.shape[1] == 1 else block.samples.mean(axis=1)
         peak = float(np.abs(mono).max(initial=0.0))  # NaN if any sample is
     if not np.isfinite(peak):
         raise CorruptAudio("Some samples are not numbers (NaN or infinity); export the clip anew and send it again.")

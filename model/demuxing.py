@@ -114,43 +114,52 @@ def _guarded(name: str, blocks: Iterator[Block]) -> Iterator[Block]:
 
 
 def _blocks(container: Container, opened: av.container.InputContainer, stream: av.AudioStream) -> Iterator[Block]:
+    frames = _frames(container, opened, stream)
+    if container is Container.FLAC:
+        frames = _without_gaps(frames, stream.duration)
+    converter, converted_from = av.AudioResampler(format="flt"), ("", "", 0)
+    for frame in frames:
+        # Interleaved floats, for every codec alike. Never `planes` or `to_ndarray` on a planar frame: with eight
+        # channels PyAV reads past FFmpeg's array of eight pointers and the process dies.
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != converted_from:
+            converter, converted_from = av.AudioResampler(format="flt"), kind
+        for packed in converter.resample(frame):
+            interleaved = np.asarray(packed.to_ndarray(), dtype=np.float32)
+            yield Block(interleaved.reshape(-1, packed.layout.nb_channels), packed.sample_rate)
+
+
+def _frames(
+    container: Container, opened: av.container.InputContainer, stream: av.AudioStream
+) -> Iterator[av.AudioFrame]:
+    """Raises where something cannot be decoded, unless it stands behind the last frame of an MP3: tags of any kind."""
     damage: av.error.FFmpegError | None = None
-    converter, converted_from = av.AudioResampler(format="flt"), ""
-    first_index: int | None = None
-    n_samples = 0
     for packet in opened.demux(stream):
         try:
             frames = packet.decode()
         except av.error.FFmpegError as error:
             damage = damage or error
             continue
-        for frame in frames:
-            if damage:
-                raise damage
-            first_index = _sample_index(frame) if first_index is None else first_index
-            if container is Container.FLAC and _sample_index(frame) != first_index + n_samples:
-                raise CorruptAudio(f"The FLAC data is damaged at {n_samples / frame.sample_rate:.2f} s; send it again.")
-            n_samples += frame.samples
-            # Interleaved floats, for every codec alike. Never `planes` or `to_ndarray` on a planar frame: with eight
-            # channels PyAV reads past FFmpeg's array of eight pointers and the process dies.
-            kind = f"{frame.format.name} {frame.layout.name} {frame.sample_rate}"
-            if kind != converted_from:
-                converter, converted_from = av.AudioResampler(format="flt"), kind
-            for packed in converter.resample(frame):
-                interleaved = np.asarray(packed.to_ndarray(), dtype=np.float32)
-                yield Block(interleaved.reshape(-1, packed.layout.nb_channels), packed.sample_rate)
-    # Behind the last MP3 frame there may be tags of any kind; in every other container, audio was lost.
+        if damage and frames:
+            raise damage
+        yield from frames
     if damage and container is not Container.MP3:
         raise damage
-    if container is Container.FLAC and stream.duration and n_samples != stream.duration:
+
+
+def _without_gaps(frames: Iterator[av.AudioFrame], n_stated_samples: int | None) -> Iterator[av.AudioFrame]:
+    """FFmpeg leaves out FLAC frames whose checksum is wrong; the ones behind them know their place and give it away."""
+    start: int | None = None
+    n_samples = 0
+    for frame in frames:
+        position = round((frame.pts or 0) * (frame.time_base or 0) * frame.sample_rate)
+        start = position if start is None else start
+        if position != start + n_samples:
+            raise CorruptAudio(f"The FLAC data is damaged at {n_samples / frame.sample_rate:.2f} s; send it again.")
+        n_samples += frame.samples
+        yield frame
+    if n_stated_samples and n_samples != n_stated_samples:
         raise CorruptAudio(
-            f"The FLAC file is cut off or damaged: it states {stream.duration} samples and {n_samples} can be decoded; "
-            "send it whole."
+            f"The FLAC file is cut off or damaged: it states {n_stated_samples} samples and {n_samples} can be "
+            "decoded; send it whole."
         )
-
-
-def _sample_index(frame: av.AudioFrame) -> int:
-    """Where the frame begins, in samples from the start of its stream."""
-    if frame.pts is None or frame.time_base is None:
-        return 0
-    return round(frame.pts * frame.time_base * frame.sample_rate)

@@ -74,7 +74,7 @@ def assess(waveform: Waveform, detector: Detector) -> Quality:
     return Quality(
         duration_s=waveform.duration_s,
         speech_s=float(n_real[is_speech].sum()) / SAMPLE_RATE_HZ,
-        snr_db=_snr_db(centred, is_speech, n_window_samples),
+        snr_db=_snr_db(samples, is_speech, n_window_samples),
         clipped_fraction=_clipped_fraction(samples),
     )
 
@@ -89,11 +89,11 @@ def speech_windows(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
     return is_speech
 
 
-def _snr_db(centred: Samples, is_speech: NDArray[np.bool_], n_window_samples: int) -> float | None:
+def _snr_db(samples: Samples, is_speech: NDArray[np.bool_], n_window_samples: int) -> float | None:
     """Power of speech over power of pause; the noise under the speech is subtracted, so that 0 dB is really 0 dB."""
-    n_windows = len(centred) // n_window_samples
-    windows = centred[: n_windows * n_window_samples].reshape(n_windows, n_window_samples)
-    powers = np.square(windows, dtype=np.float64).mean(axis=1)
+    n_windows = len(samples) // n_window_samples
+    windows = samples[: n_windows * n_window_samples].reshape(n_windows, n_window_samples)
+    powers = windows.var(axis=1, dtype=np.float64)  # around each window's mean: an offset has no power
     speech = is_speech[:n_windows]
     pause = ~_widened(speech, _n_windows(GUARD_S, n_window_samples))
     n_needed = _n_windows(MIN_MEASURED_S, n_window_samples)

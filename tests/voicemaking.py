@@ -47,7 +47,9 @@ def write_trials(folder: Path, speakers: list[int], n_clips: int) -> Path:
     """Every pair of these speakers' clips, as a trial list."""
     clips = [(speaker, clip) for speaker in speakers for clip in range(n_clips)]
     lines = [
-        f"{int(a[0] == b[0])} s{a[0]}/{a[1]}.wav s{b[0]}/{b[1]}.wav" for i, a in enumerate(clips) for b in clips[i + 1 :]
+        f"{int(a[0] == b[0])} s{a[0]}/{a[1]}.wav s{b[0]}/{b[1]}.wav"
+        for i, a in enumerate(clips)
+        for b in clips[i + 1 :]
     ]
     (folder / "made.txt").write_text("\n".join(lines) + "\n")
     return folder / "made.txt"

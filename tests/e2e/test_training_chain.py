@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import voicemaking
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
+import voicemaking
 from app.main import create_app
 from app.settings import Settings
 from model.bundle import load_bundle

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_bundle import CONFIG, write_tiny_bundle
 
 from app.adapters.embedders import TorchScriptEmbedder, choose_device
 from app.components import Components, build
@@ -21,6 +20,7 @@ from model.bundle import load_bundle
 from model.embedding import MIN_SAMPLES
 from model.errors import AudioTooLong, BundleError, UnknownOperatingPoint, UnsupportedAudio
 from model.waveform import SAMPLE_RATE_HZ, Source, Waveform
+from tiny_bundle import CONFIG, write_tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +103,10 @@ def test_the_assessor_may_be_used_by_many_threads_at_once(parts: Components) -> 
         assert list(threads.map(parts.assessor.assess, clips)) == alone
 
 
-def test_a_default_operating_point_that_the_bundle_lacks_stops_the_start(parts: Components, settings: Settings) -> None:
+def test_a_default_operating_point_that_the_bundle_lacks_stops_the_start(settings: Settings) -> None:
     with pytest.raises(UnknownOperatingPoint, match="it has: eer"):
-        parts.use_cases(settings.model_copy(update={"operating_point": "fmr_1e-3"}))
+        build(settings.model_copy(update={"operating_point": "fmr_1e-3"}))
+    assert not settings.data_dir.exists()
 
 
 def test_a_bundle_that_is_not_the_one_pinned_stops_the_start(settings: Settings) -> None:

@@ -21,7 +21,7 @@ def test_defaults_are_the_contract_s() -> None:
     assert settings.workers == usable_cores() >= 1
     assert (settings.min_speech_s, settings.enroll_min_speech_s) == (1, 5)
     assert (settings.operating_point, settings.prior) == ("eer", 0.5)
-    assert (settings.min_snr_db, settings.identify_margin) == (0, 2)
+    assert (settings.min_snr_db, settings.identify_margin) == (3, 2)
     assert not settings.allow_keyless
     assert not settings.embeddings_enabled
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
-import fake_audio
 import numpy as np
 import pytest
-from fake_audio import CALIBRATION, POINTS, FakeAssessor, FakeDecoder, FakeEmbedder, clip
-from fakes import FakeGallery, FakeSpeakerStore
-from samples import ENCODER_ID, new_enrollment, new_reference, random_embeddings
 
+import fake_audio
 from app.errors import ModelMismatch, NotEnrolled, StoreError
 from app.records import DEFAULT_TENANT, Clip, Idempotency, Reference, Speaker
 from app.usecases.gallery_sync import GallerySync
@@ -19,10 +18,13 @@ from app.usecases.judging import Judge
 from app.usecases.listening import Listener
 from app.usecases.speakers import new_speaker_id
 from app.usecases.standing import StandingRule
+from fake_audio import CALIBRATION, POINTS, FakeAssessor, FakeDecoder, FakeEmbedder, clip
+from fakes import FakeGallery, FakeSpeakerStore
 from model.decision import QualityGate
 from model.errors import CorruptAudio, InvalidArgument, UnknownOperatingPoint
 from model.quality import Quality
 from model.waveform import Source
+from samples import ENCODER_ID, new_enrollment, new_reference, random_embeddings
 
 RULE = StandingRule(ENCODER_ID, 5.0)
 GATE = QualityGate(min_speech_s=1.0, min_snr_db=0.0)
@@ -207,3 +209,27 @@ def test_what_an_approximate_gallery_ranks_wrongly_is_put_right() -> None:
 
 def test_ids_that_are_made_up_never_meet() -> None:
     assert len({new_speaker_id() for _ in range(1000)}) == 1000
+
+
+def test_an_erase_that_overtakes_an_enroll_is_not_undone() -> None:
+    has_removed = threading.Event()
+
+    class Slow(FakeGallery):
+        """Writes what it was given only after whoever can overtake it has."""
+
+        def upsert(self, reference: Reference) -> None:
+            erasing.submit(use_cases.erase.speaker, DEFAULT_TENANT, "alice")
+            has_removed.wait(timeout=0.5)
+            super().upsert(reference)
+
+        def remove(self, tenant: str, speaker_id: str) -> None:
+            super().remove(tenant, speaker_id)
+            has_removed.set()
+
+    gallery = Slow(n_embedding=fake_audio.N_EMBEDDING)
+    use_cases = fake_audio.components(gallery=gallery).use_cases(fake_audio.settings())
+    use_cases.speakers.create(DEFAULT_TENANT, "alice", None, {}, None)
+    with ThreadPoolExecutor(1) as erasing:
+        use_cases.enroll(DEFAULT_TENANT, "alice", [clip(speech_s=6.0)])
+    assert has_removed.is_set()
+    assert gallery.size(DEFAULT_TENANT) == 0

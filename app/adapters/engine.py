@@ -1,0 +1,95 @@
+"""A database URL -> a SQLAlchemy engine. How SQLite is set up is all here; other databases are used as they come.
+
+SQLite runs in rollback-journal mode: the versions in common Pythons can corrupt a write-ahead log.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+
+from app.errors import StoreError
+
+_SQLITE_PRAGMAS = (
+    # For another program that looks into the file; threads of this process take turns instead.
+    "busy_timeout=30000",
+    "journal_mode=DELETE",
+    # FULL would leave the deletion of the journal unsynced, and a power cut could then undo an acknowledged commit.
+    "synchronous=EXTRA",
+    # Where fsync does not reach the disk itself (macOS).
+    "fullfsync=ON",
+    "secure_delete=ON",
+    # Compaction copies every row; no copy of a voice belongs in a temporary directory.
+    "temp_store=MEMORY",
+)
+
+_BEGIN = "vouch_begin"
+"""Execution option: the statement that opens a transaction on SQLite; None opens none."""
+
+
+def parse_url(database_url: str) -> URL:
+    """Raises StoreError for what is no database URL."""
+    try:
+        url = make_url(database_url)
+        url.get_dialect()
+    except ArgumentError as error:
+        # The text is not repeated: it may hold a password.
+        raise StoreError(
+            "The database URL cannot be used. Set VOUCH_DATABASE_URL to a SQLAlchemy URL such as "
+            "sqlite:///data/vouch.db or postgresql+psycopg://user:password@host/vouch."
+        ) from error
+    return url
+
+
+def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+    """An engine that connects at its first use. Raises StoreError where the database's driver is not installed.
+
+    `foreign_keys` may be False on SQLite only, for migrations.
+    """
+    is_sqlite = url.get_backend_name() == "sqlite"
+    try:
+        engine = create_engine(
+            url,
+            # Messages of failed statements would otherwise carry names and embeddings into logs.
+            hide_parameters=True,
+            pool_pre_ping=not is_sqlite,
+        )
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"The database {url.render_as_string()} needs the Python package {error.name}, which is not installed. "
+            f"Install it with `pip install {error.name}`."
+        ) from error
+    if is_sqlite:
+        _set_up_sqlite(engine, (*_SQLITE_PRAGMAS, f"foreign_keys={'ON' if foreign_keys else 'OFF'}"))
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """The same engine for transactions that write: on SQLite they take the write lock at the start.
+
+    A transaction that read first and wrote later could fail with "database is locked" at any statement.
+    """
+    return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+
+
+def without_transactions(engine: Engine) -> Engine:
+    """The same engine for SQLite's statements that refuse to run in a transaction."""
+    return engine.execution_options(**{_BEGIN: None})
+
+
+def _set_up_sqlite(engine: Engine, pragmas: tuple[str, ...]) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _record: object) -> None:
+        # The driver's own transaction handling would begin late, never for SELECT, and commit before DDL.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
+        if statement:
+            connection.exec_driver_sql(statement)

@@ -1,0 +1,84 @@
+"""Steps within a transaction of `sql_store.py`: each takes the connection and raises the service's own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select, update
+
+from app.adapters import sql_rows
+from app.adapters.tables import enrollments, speakers
+from app.errors import ModelMismatch, SpeakerNotFound
+from app.records import Enrolled, Speaker
+
+
+def is_speaker(tenant: str, speaker_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """The conditions that pick one speaker."""
+    return speakers.c.tenant == tenant, speakers.c.speaker_id == speaker_id
+
+
+def speaker_not_found(speaker_id: str) -> SpeakerNotFound:
+    return SpeakerNotFound(f"There is no speaker {speaker_id!r}. Create the speaker first, or check the id.")
+
+
+def speaker_exists(connection: Connection, tenant: str, speaker_id: str) -> bool:
+    return connection.execute(select(speakers.c.seq).where(*is_speaker(tenant, speaker_id))).first() is not None
+
+
+def read_speaker(connection: Connection, tenant: str, speaker_id: str) -> Speaker:
+    """Raises SpeakerNotFound."""
+    row = connection.execute(sql_rows.speaker_query().where(*is_speaker(tenant, speaker_id))).one_or_none()
+    if row is None:
+        raise speaker_not_found(speaker_id)
+    return sql_rows.to_speaker(row)
+
+
+def lock_speaker(connection: Connection, tenant: str, speaker_id: str) -> None:
+    """Keeps others from writing the speaker until the transaction ends. Raises SpeakerNotFound.
+
+    On SQLite the transaction holds the whole database already, and FOR UPDATE is left out.
+    """
+    query = select(speakers.c.seq).where(*is_speaker(tenant, speaker_id)).with_for_update()
+    if connection.execute(query).first() is None:
+        raise speaker_not_found(speaker_id)
+
+
+def change_speaker(connection: Connection, tenant: str, speaker_id: str, **values: Any) -> None:
+    """Sets these columns. Raises SpeakerNotFound."""
+    changed = connection.execute(update(speakers).where(*is_speaker(tenant, speaker_id)).values(**values))
+    if not changed.rowcount:
+        raise speaker_not_found(speaker_id)
+
+
+def read_enrolled(connection: Connection, tenant: str, speaker_id: str, enrollment_ids: Sequence[str]) -> Enrolled:
+    """The speaker as it is now, and those of these enrollments that were not taken back since."""
+    rows = connection.execute(
+        select(enrollments)
+        .where(enrollments.c.tenant == tenant, enrollments.c.enrollment_id.in_(enrollment_ids))
+        .order_by(enrollments.c.seq)
+    )
+    return Enrolled(
+        speaker=read_speaker(connection, tenant, speaker_id),
+        enrollments=tuple(sql_rows.to_enrollment(row) for row in rows),
+    )
+
+
+def require_alike(connection: Connection, tenant: str, speaker_id: str, encoder_id: str, n_embedding: int) -> None:
+    """Raises ModelMismatch where the speaker's enrollments are another encoder's."""
+    row = connection.execute(
+        select(enrollments.c.encoder_id, enrollments.c.embedding)
+        .where(enrollments.c.tenant == tenant, enrollments.c.speaker_id == speaker_id)
+        .limit(1)
+    ).first()
+    if row is None:
+        return
+    if row.encoder_id != encoder_id:
+        raise ModelMismatch(
+            f"Speaker {speaker_id!r} is enrolled with encoder {row.encoder_id}, and the one loaded is {encoder_id}; "
+            "their embeddings cannot be compared. Erase the speaker and enrol it again, or load the earlier bundle."
+        )
+    if len(row.embedding) != n_embedding:
+        raise ValueError(
+            f"encoder {encoder_id} gave embeddings of {len(row.embedding)} elements before and of {n_embedding} now"
+        )

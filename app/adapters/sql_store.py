@@ -1,0 +1,262 @@
+"""SpeakerStore on a SQL database: the record that everything else is derived from."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, TypeVar
+
+import numpy as np
+from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from app.adapters import sql_idempotency, sql_rows, sql_steps
+from app.adapters.database import Database, open_database
+from app.adapters.tables import enrollments as enrollment_table
+from app.adapters.tables import speakers
+from app.errors import EnrollmentNotFound, SpeakerExists, StoreError
+from app.records import (
+    Enrolled,
+    Enrollment,
+    Idempotency,
+    Metadata,
+    NewEnrollment,
+    Reference,
+    Speaker,
+    SpeakerChanges,
+    SpeakerPage,
+)
+from model.errors import InvalidArgument
+from model.scoring import unit
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_N_SPEAKERS_IN_BATCH = 500
+"""How many speakers `references` reads at a time: a few megabytes."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_store(database_url: str, *, clock: Callable[[], datetime] = utc_now) -> SqlSpeakerStore:
+    """Brings the database to the newest schema and opens it. Raises StoreError with a sentence for the operator."""
+    return SqlSpeakerStore(open_database(database_url), clock=clock)
+
+
+class SqlSpeakerStore:
+    """Fulfils `app.ports.SpeakerStore`, where the contract is written."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create_speaker(
+        self,
+        tenant: str,
+        speaker_id: str,
+        display_name: str | None,
+        metadata: Metadata,
+        consent: Metadata | None,
+        idempotency: Idempotency | None = None,
+    ) -> Speaker:
+        new = {
+            "tenant": tenant,
+            "speaker_id": speaker_id,
+            "display_name": display_name,
+            "metadata": sql_rows.json_object(metadata),
+            "consent": None if consent is None else sql_rows.json_object(consent),
+        }
+
+        def work(connection: Connection) -> Speaker:
+            made_before = sql_idempotency.created_speaker(connection, tenant, idempotency)
+            if made_before is not None:
+                return sql_steps.read_speaker(connection, tenant, made_before)
+            if sql_steps.speaker_exists(connection, tenant, speaker_id):
+                raise SpeakerExists(
+                    f"Speaker {speaker_id!r} already exists. Choose another speaker_id, or add clips to the one there "
+                    "is."
+                )
+            now = self._clock()
+            connection.execute(insert(speakers), {**new, "created_at": now, "updated_at": now})
+            sql_idempotency.remember(connection, tenant, speaker_id, idempotency, None, now)
+            return sql_steps.read_speaker(connection, tenant, speaker_id)
+
+        return self._write(work)
+
+    def get_speaker(self, tenant: str, speaker_id: str) -> Speaker:
+        with self._database.reading() as connection:
+            return sql_steps.read_speaker(connection, tenant, speaker_id)
+
+    def list_speakers(self, tenant: str, limit: int, cursor: str | None) -> SpeakerPage:
+        if limit < 1:
+            raise InvalidArgument(f"The limit of a list is at least 1; got {limit}.")
+        after = 0 if cursor is None else sql_rows.from_cursor(cursor)
+        query = (
+            sql_rows.speaker_query()
+            .where(speakers.c.tenant == tenant, speakers.c.seq > after)
+            .order_by(speakers.c.seq)
+            .limit(limit + 1)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        page = rows[:limit]
+        return SpeakerPage(
+            speakers=tuple(sql_rows.to_speaker(row) for row in page),
+            next_cursor=sql_rows.to_cursor(page[-1].seq) if len(rows) > limit else None,
+        )
+
+    def update_speaker(self, tenant: str, speaker_id: str, changes: SpeakerChanges) -> Speaker:
+        values: dict[str, Any] = {}
+        if "display_name" in changes.fields:
+            values["display_name"] = changes.display_name
+        if "metadata" in changes.fields:
+            values["metadata"] = sql_rows.json_object(changes.metadata or {})
+        if "consent" in changes.fields:
+            values["consent"] = None if changes.consent is None else sql_rows.json_object(changes.consent)
+
+        def work(connection: Connection) -> Speaker:
+            if values:
+                sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=self._clock(), **values)
+            return sql_steps.read_speaker(connection, tenant, speaker_id)
+
+        return self._write(work)
+
+    def erase_speaker(self, tenant: str, speaker_id: str) -> None:
+        with self._database.erasing() as connection:
+            # Enrollments and idempotency rows go with it: their foreign keys cascade.
+            erased = connection.execute(delete(speakers).where(*sql_steps.is_speaker(tenant, speaker_id)))
+            if not erased.rowcount:
+                raise sql_steps.speaker_not_found(speaker_id)
+
+    def add_enrollments(
+        self,
+        tenant: str,
+        speaker_id: str,
+        encoder_id: str,
+        enrollments: Sequence[NewEnrollment],
+        idempotency: Idempotency | None = None,
+    ) -> Enrolled:
+        n_embedding = _one_size(enrollments)
+
+        def work(connection: Connection) -> Enrolled:
+            # Held to the end, so that two encoders cannot enrol one speaker at once.
+            sql_steps.lock_speaker(connection, tenant, speaker_id)
+            made_before = sql_idempotency.enrolled_clips(connection, tenant, speaker_id, idempotency)
+            if made_before is not None:
+                return sql_steps.read_enrolled(connection, tenant, speaker_id, made_before)
+            sql_steps.require_alike(connection, tenant, speaker_id, encoder_id, n_embedding)
+            now = self._clock()
+            rows = [
+                sql_rows.enrollment_values(tenant, speaker_id, encoder_id, uuid.uuid4().hex, clip, now)
+                for clip in enrollments
+            ]
+            ids = [str(row["enrollment_id"]) for row in rows]
+            connection.execute(insert(enrollment_table), rows)
+            sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=now)
+            sql_idempotency.remember(connection, tenant, speaker_id, idempotency, ids, now)
+            return sql_steps.read_enrolled(connection, tenant, speaker_id, ids)
+
+        return self._write(work)
+
+    def replayed_enrollments(self, tenant: str, speaker_id: str, idempotency: Idempotency) -> Enrolled | None:
+        with self._database.reading() as connection:
+            sql_steps.read_speaker(connection, tenant, speaker_id)
+            made_before = sql_idempotency.enrolled_clips(connection, tenant, speaker_id, idempotency)
+            return None if made_before is None else sql_steps.read_enrolled(connection, tenant, speaker_id, made_before)
+
+    def list_enrollments(self, tenant: str, speaker_id: str) -> tuple[Enrollment, ...]:
+        query = (
+            select(enrollment_table)
+            .where(enrollment_table.c.tenant == tenant, enrollment_table.c.speaker_id == speaker_id)
+            .order_by(enrollment_table.c.seq)
+        )
+        with self._database.reading() as connection:
+            sql_steps.read_speaker(connection, tenant, speaker_id)
+            return tuple(sql_rows.to_enrollment(row) for row in connection.execute(query))
+
+    def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> None:
+        with self._database.erasing() as connection:
+            sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=self._clock())
+            removed = connection.execute(
+                delete(enrollment_table).where(
+                    enrollment_table.c.tenant == tenant,
+                    enrollment_table.c.speaker_id == speaker_id,
+                    enrollment_table.c.enrollment_id == enrollment_id,
+                )
+            )
+            if not removed.rowcount:
+                raise EnrollmentNotFound(
+                    f"Speaker {speaker_id!r} has no enrollment {enrollment_id!r}. List the speaker's enrollments for "
+                    "those there are."
+                )
+
+    def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
+        with self._database.reading() as connection:
+            rows = connection.execute(sql_rows.reference_query().where(*sql_steps.is_speaker(tenant, speaker_id))).all()
+        return sql_rows.to_reference(rows) if rows and rows[0].encoder_id is not None else None
+
+    def references(self) -> Iterator[Reference]:
+        after = 0
+        while rows := self._reference_rows(after):
+            for _, of_speaker in groupby(rows, key=lambda row: row.seq):
+                own = list(of_speaker)
+                if own[0].encoder_id is None:
+                    continue
+                try:
+                    reference = sql_rows.to_reference(own)
+                except StoreError as error:
+                    # One broken row must not keep everybody else from being found.
+                    _log.error("A speaker is left out: %s", error)
+                    continue
+                yield reference
+            after = rows[-1].seq
+
+    def check(self) -> None:
+        with self._database.reading() as connection:
+            connection.execute(select(speakers.c.seq).limit(1)).all()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _reference_rows(self, after: int) -> Sequence[Row[Any]]:
+        """The rows of the next batch of speakers. No transaction stays open while the caller works on them."""
+        batch = select(speakers.c.seq).where(speakers.c.seq > after).order_by(speakers.c.seq)
+        query = sql_rows.reference_query().where(speakers.c.seq.in_(batch.limit(_N_SPEAKERS_IN_BATCH)))
+        with self._database.reading() as connection:
+            return connection.execute(query).all()
+
+    def _write(self, work: Callable[[Connection], _T]) -> _T:
+        try:
+            with self._database.writing() as connection:
+                return work(connection)
+        except IntegrityError:
+            # Two wrote at once where the database lets them: on a second look, the first one's rows are there.
+            pass
+        try:
+            with self._database.writing() as connection:
+                return work(connection)
+        except IntegrityError as error:
+            raise StoreError(f"The database refuses what it was given: {error.orig}. Report this as a bug.") from error
+
+
+def _one_size(clips: Sequence[NewEnrollment]) -> int:
+    """n_embedding of these clips. Raises InvalidArgument for none, ValueError for embeddings that could not be scored.
+
+    The latter are a mistake of ours, not of the caller: an embedder gives unit float32 of one shape.
+    """
+    if not clips:
+        raise InvalidArgument("Enrolling needs at least one clip; got none.")
+    n_embedding = len(clips[0].embedding)
+    for clip in clips:
+        if clip.embedding.dtype != np.float32 or clip.embedding.shape != (n_embedding,):
+            raise ValueError(
+                f"an embedding is float32 of shape ({n_embedding},); "
+                f"got {clip.embedding.dtype} of shape {clip.embedding.shape}"
+            )
+        unit(clip.embedding)
+    return n_embedding

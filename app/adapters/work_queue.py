@@ -1,0 +1,75 @@
+"""A bounded queue before a fixed number of threads: full means an immediate refusal, never a growing wait."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from app.errors import Overloaded
+
+T = TypeVar("T")
+
+MAX_RETRY_AFTER_S = 60
+
+
+class ThreadWorkQueue:
+    """`n_workers` pieces of work run at once and `n_waiting` more may wait."""
+
+    def __init__(self, n_workers: int, n_waiting: int) -> None:
+        self._threads = ThreadPoolExecutor(n_workers, thread_name_prefix="encoder")
+        self._n_workers = n_workers
+        self._n_places = n_workers + n_waiting
+        self._n_taken = 0
+        self._mean_s = 1.0
+        self._lock = threading.Lock()
+
+    def require_room(self) -> None:
+        """Raises Overloaded when every place is taken. A place that is free now may be gone when it is wanted."""
+        with self._lock:
+            self._require_room()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Runs `work` on a worker thread. A cancelled caller gives up a place that has not begun to work."""
+        with self._lock:
+            self._require_room()
+            self._n_taken += 1
+        try:
+            future = self._threads.submit(self._timed, work)
+        except RuntimeError:
+            self._give_back()
+            raise
+        future.add_done_callback(self._give_back)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Lets running work end and drops what waits."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _require_room(self) -> None:
+        if self._n_taken < self._n_places:
+            return
+        rounds = self._n_taken / self._n_workers
+        retry_after_s = min(MAX_RETRY_AFTER_S, max(1, math.ceil(rounds * self._mean_s)))
+        raise Overloaded(
+            f"All {self._n_places} places are taken: {self._n_workers} at work and "
+            f"{self._n_places - self._n_workers} waiting. Try again in {retry_after_s} s, or raise VOUCH_WORKERS or "
+            "VOUCH_QUEUE_SIZE.",
+            retry_after_s=retry_after_s,
+        )
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        start_s = time.perf_counter()
+        try:
+            return work()
+        finally:
+            with self._lock:  # a moving mean, so that Retry-After follows the load
+                self._mean_s += 0.1 * (time.perf_counter() - start_s - self._mean_s)
+
+    def _give_back(self, _: Future[T] | None = None) -> None:
+        with self._lock:
+            self._n_taken -= 1

@@ -1,0 +1,97 @@
+"""What routes ask for, as aliases that read like a sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Path, Request
+from starlette.concurrency import run_in_threadpool
+
+from app.api.error_handlers import request_id_of
+from app.api.forms import Form, FormShape
+from app.api.requests import SpeakerId
+from app.api.service import Service
+from app.api.uploads import read_form
+from app.errors import ModelNotReady
+from app.records import DEFAULT_TENANT, Idempotency
+
+
+async def _service(request: Request) -> Service:
+    service = getattr(request.app.state, "service", None)
+    if not isinstance(service, Service):
+        raise ModelNotReady("The service is starting: its encoder or its gallery is not ready yet.")
+    return service
+
+
+async def _tenant() -> str:
+    """Whose speakers a call sees; one for all while there are no keys."""
+    return DEFAULT_TENANT
+
+
+async def _request_id(request: Request) -> str:
+    return request_id_of(request)
+
+
+TheService = Annotated[Service, Depends(_service)]
+Tenant = Annotated[str, Depends(_tenant)]
+RequestId = Annotated[str, Depends(_request_id)]
+SpeakerIdInPath = Annotated[SpeakerId, Path(description="The speaker.")]
+EnrollmentIdInPath = Annotated[
+    str, Path(description="The enrollment.", pattern=r"^[A-Za-z0-9._~-]{1,128}$", examples=["enr_1"])
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="1 to 255 visible ASCII characters. The same key with the same request again answers what the first "
+        "one did, and writes nothing.",
+        examples=["6f1c7f0e-2a37-4c4b-9f4e-4711"],
+    ),
+]
+
+
+def upload(shape: FormShape) -> Callable[[Request, Service], AsyncIterator[Form]]:
+    """A dependency that reads the form of one call, and holds its memory until the call is answered.
+
+    A full queue refuses before the body is read: a caller should not upload 25 MiB to learn that.
+    """
+
+    async def read(request: Request, service: TheService) -> AsyncIterator[Form]:
+        service.work.require_room()
+        with service.upload_memory.lease() as lease:
+            yield await read_form(request, shape, service.upload_limits, lease)
+
+    return read
+
+
+async def idempotency_of_form(request: Request, key: str | None, form: Form) -> Idempotency | None:
+    """The fingerprint covers what the form holds, not its bytes: a client's retry has another boundary."""
+    if key is None:
+        return None
+    return await run_in_threadpool(_of_parts, request.method, request.url.path, key, form)
+
+
+def idempotency_of_json(request: Request, key: str | None, body: Mapping[str, Any]) -> Idempotency | None:
+    """`body` as parsed, so that spacing and the order of its fields do not matter."""
+    if key is None:
+        return None
+    digest = _digest(request.method, request.url.path)
+    digest.update(json.dumps(body, sort_keys=True).encode())
+    return Idempotency(key, digest.hexdigest())
+
+
+def _of_parts(method: str, path: str, key: str, form: Form) -> Idempotency:
+    digest = _digest(method, path)
+    for name, files in sorted(form.files.items()):
+        for data in files:
+            digest.update(f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
+    digest.update(json.dumps(dict(form.texts), sort_keys=True).encode())
+    return Idempotency(key, digest.hexdigest())
+
+
+def _digest(method: str, path: str) -> hashlib._Hash:
+    return hashlib.sha256(f"{method} {path}\n".encode())

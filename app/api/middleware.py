@@ -1,0 +1,128 @@
+"""What surrounds every request: its id, its log line, the last resort for errors, and the bound on its body."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import internal_error, response_to
+from app.errors import RequestTooLarge
+from app.settings import N_BYTES_PER_MB
+from model.errors import AudioTooLarge, VouchError
+
+log = logging.getLogger("vouch")
+access_log = logging.getLogger("vouch.access")
+
+REQUEST_ID_HEADER = "X-Request-ID"
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+MAX_PLAIN_BODY_BYTES = 64 * 1024
+"""For every body that is no upload: metadata of 4 KiB and a name fit many times."""
+FORM_OVERHEAD_BYTES = N_BYTES_PER_MB
+
+
+class RequestContext:
+    """Gives a request its id, answers what nothing else caught, and writes one line.
+
+    The line has the route's template and no ids: who was verified is nobody's business but the caller's.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
+        scope.setdefault("state", {})["request_id"] = request_id
+        start_s, status = time.perf_counter(), 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            log.info("the client went away, request_id=%s", request_id)
+        except Exception as error:
+            if status:  # too late for another answer
+                raise
+            await internal_error(error, request_id)(scope, receive, send_with_headers)
+        finally:
+            route = getattr(scope.get("route"), "path", "(no route)")
+            took_ms = 1000 * (time.perf_counter() - start_s)
+            access_log.info("%s %s %d %.1f ms request_id=%s", scope["method"], route, status, took_ms, request_id)
+
+
+def _request_id(sent: str | None) -> str:
+    """The caller's id where it is safe to log and to send back, or a new one."""
+    if sent is not None and _SANE_REQUEST_ID.fullmatch(sent):
+        return sent
+    return f"req_{secrets.token_urlsafe(12)}"
+
+
+class BodyTooLarge(HTTPException):
+    """Raised while a body arrives. The framework lets an HTTPException through, and makes a 400 of anything else."""
+
+    def __init__(self, error: VouchError) -> None:
+        super().__init__(status_code=413)
+        self.__cause__ = error
+
+
+class BodyLimit:
+    """Bounds every body, declared or chunked: an upload to two full files, anything else to 64 KiB."""
+
+    def __init__(self, app: ASGIApp, max_file_bytes: int) -> None:
+        self._app = app
+        self._max_upload_bytes = 2 * max_file_bytes + FORM_OVERHEAD_BYTES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_upload = headers.get("content-type", "").lower().startswith("multipart/")
+        length = headers.get("content-length", "")
+        if length.isdigit() and (error := self._refusal(int(length), is_upload)):
+            request_id = scope.get("state", {}).get("request_id", "")
+            await response_to(error, request_id)(scope, receive, send)
+            return
+        n_bytes = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal n_bytes
+            message = await receive()
+            if message["type"] == "http.request":
+                n_bytes += len(message.get("body", b""))
+                if error := self._refusal(n_bytes, is_upload):
+                    raise BodyTooLarge(error)
+            return message
+
+        await self._app(scope, receive_bounded, send)
+
+    def _refusal(self, n_bytes: int, is_upload: bool) -> VouchError | None:
+        if is_upload and n_bytes > self._max_upload_bytes:
+            return AudioTooLarge(
+                f"The request holds {n_bytes} bytes or more; at most {self._max_upload_bytes} are taken, which is "
+                "twice VOUCH_MAX_UPLOAD_MB and 1 MiB for the form. Send fewer, shorter or compressed recordings."
+            )
+        if not is_upload and n_bytes > MAX_PLAIN_BODY_BYTES:
+            return RequestTooLarge(
+                f"The body has {n_bytes} bytes or more; a body without files may have {MAX_PLAIN_BODY_BYTES}."
+            )
+        return None

@@ -1,0 +1,108 @@
+"""The wire form of `GET /v1/model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field
+
+from app.api.schemas import Answer, Fraction, Number
+from app.records import ModelFacts
+from model.decision import OperatingPoint
+
+NO_ATTACK_DETECTION = (
+    "There is no presentation-attack detection: a recording played back, a cloned or a converted voice is scored like "
+    "a live one. Never let a voice be the only factor."
+)
+
+
+class OperatingPointAnswer(Answer):
+    name: str
+    llr: Number
+    score: Number | None
+    fmr: Fraction
+    fnmr: Fraction
+    fmr_interval: tuple[Fraction, Fraction] = Field(description="95 % bootstrap interval over speakers.")
+    fnmr_interval: tuple[Fraction, Fraction]
+    n_target: int
+    n_non_target: int
+    measured_on: str
+
+    @classmethod
+    def of(cls, point: OperatingPoint, score: float | None) -> Self:
+        return cls(
+            name=point.name,
+            llr=point.llr,
+            score=score,
+            fmr=point.fmr,
+            fnmr=point.fnmr,
+            fmr_interval=point.fmr_interval,
+            fnmr_interval=point.fnmr_interval,
+            n_target=point.n_target,
+            n_non_target=point.n_non_target,
+            measured_on=point.measured_on,
+        )
+
+
+class ErrorRatesAnswer(Answer):
+    """One test list, on speakers that were neither trained nor calibrated on."""
+
+    trials: str = Field(description="Name of the trial list.")
+    score: str
+    n_target: int
+    n_non_target: int
+    n_speakers: int | None
+    eer: Fraction
+    eer_interval: tuple[Fraction, Fraction] | None = Field(description="95 % bootstrap interval over speakers.")
+    min_dcf: Number | None
+    p_target: Fraction | None = Field(description="The prior behind min_dcf.")
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """`row` is an evaluation as the bundle's card has it."""
+        return cls.model_validate({name: row.get(name) for name in cls.model_fields})
+
+
+class ModelAnswer(Answer):
+    id: str
+    sha256: str = Field(description="Of `bundle.json`, which pins every file of the bundle.")
+    encoder_id: str = Field(description="Hash of front end and weights; it alone decides what may be compared.")
+    n_embedding: int
+    calibration_id: str
+    default_operating_point: str
+    prior: Fraction
+    operating_points: list[OperatingPointAnswer]
+    error_rates: list[ErrorRatesAnswer] = Field(description="As measured on each test list.")
+    licence: str
+    training_data: dict[str, Any] | None = Field(description="What the encoder was trained on, as its card has it.")
+    limits: list[str] = Field(description="What this encoder must not be trusted with.")
+    presentation_attack_detection: bool
+    presentation_attack_notice: str
+    device: str
+    engine: str
+
+    @classmethod
+    def of(cls, facts: ModelFacts, default_point: str, prior: float) -> Self:
+        card: Mapping[str, Any] = facts.card
+        return cls(
+            id=facts.bundle_id,
+            sha256=facts.sha256,
+            encoder_id=facts.encoder_id,
+            n_embedding=facts.n_embedding,
+            calibration_id=facts.calibration.calibration_id,
+            default_operating_point=default_point,
+            prior=prior,
+            operating_points=[
+                OperatingPointAnswer.of(point, facts.calibration.score_at(point.llr))
+                for point in facts.operating_points.values()
+            ],
+            error_rates=[ErrorRatesAnswer.of(row) for row in card.get("evaluations", [])],
+            licence=str(card.get("licence", "unknown")),
+            training_data=card.get("training", {}).get("data"),
+            limits=list(card.get("limits", [])),
+            presentation_attack_detection=False,
+            presentation_attack_notice=NO_ATTACK_DETECTION,
+            device=facts.device,
+            engine=facts.engine,
+        )

@@ -1,0 +1,89 @@
+"""Routes on enrollments: the clips a speaker gave."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from app.api import examples
+from app.api.dependencies import (
+    EnrollmentIdInPath,
+    IdempotencyKey,
+    SpeakerIdInPath,
+    Tenant,
+    TheService,
+    idempotency_of_form,
+    upload,
+)
+from app.api.forms import FileField, Form, FormShape
+from app.api.openapi import HEARD, STORED, answers
+from app.api.route_speakers import answer
+from app.api.schemas import EnrolledAnswer, EnrollmentAnswer, EnrollmentList
+from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerNotFound
+from model.errors import NotEnoughSpeech, TooNoisy
+
+router = APIRouter(prefix="/v1/speakers/{speaker_id}/enrollments", tags=["enrollments"])
+
+CLIPS = FormShape((FileField("audio", "One clip or more, each with enough speech.", is_repeatable=True),))
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Enrol clips",
+    responses=answers(
+        201,
+        "What was enrolled, and how far the speaker is.",
+        examples.ENROLLED,
+        *HEARD,
+        *STORED,
+        SpeakerNotFound,
+        ModelMismatch,
+        IdempotencyConflict,
+        NotEnoughSpeech,
+        TooNoisy,
+    ),
+    openapi_extra={"requestBody": CLIPS.openapi()},
+)
+async def enroll(
+    speaker_id: SpeakerIdInPath,
+    form: Annotated[Form, Depends(upload(CLIPS))],
+    request: Request,
+    service: TheService,
+    tenant: Tenant,
+    key: IdempotencyKey = None,
+) -> EnrolledAnswer:
+    """All clips are enrolled, or none. The audio itself is not kept, only its embedding and its quality."""
+    idempotency = await idempotency_of_form(request, key, form)
+    enrolled = await service.work.run(
+        lambda: service.use_cases.enroll(tenant, speaker_id, form.files["audio"], idempotency)
+    )
+    return EnrolledAnswer(
+        enrollments=[EnrollmentAnswer.of(enrollment) for enrollment in enrolled.enrollments],
+        speaker=answer(enrolled.speaker, service),
+    )
+
+
+@router.get(
+    "",
+    summary="List enrollments",
+    responses=answers(200, "The speaker's enrollments, oldest first.", examples.ENROLLMENTS, *STORED, SpeakerNotFound),
+)
+def list_enrollments(speaker_id: SpeakerIdInPath, service: TheService, tenant: Tenant) -> EnrollmentList:
+    """Each with the quality its clip had."""
+    found = service.use_cases.speakers.enrollments(tenant, speaker_id)
+    return EnrollmentList(enrollments=[EnrollmentAnswer.of(enrollment) for enrollment in found])
+
+
+@router.delete(
+    "/{enrollment_id}",
+    status_code=204,
+    summary="Take one enrollment back",
+    responses=answers(204, "Gone.", None, *STORED, SpeakerNotFound, EnrollmentNotFound),
+)
+def remove_enrollment(
+    speaker_id: SpeakerIdInPath, enrollment_id: EnrollmentIdInPath, service: TheService, tenant: Tenant
+) -> None:
+    """The reference is made anew from the others; with too little speech left, the speaker is no longer `enrolled`."""
+    service.use_cases.erase.enrollment(tenant, speaker_id, enrollment_id)

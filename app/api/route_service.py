@@ -1,0 +1,63 @@
+"""Routes about the service itself: the model and the probes. None waits for the encoder."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import APIRouter
+
+from app.api import examples
+from app.api.dependencies import TheService
+from app.api.model_schema import ModelAnswer
+from app.api.openapi import ALWAYS, answers
+from app.api.schemas import Live, Ready
+from app.errors import ModelNotReady, StoreError
+
+log = logging.getLogger("vouch")
+
+router = APIRouter()
+
+
+@router.get(
+    "/v1/model",
+    tags=["model"],
+    summary="What is loaded, and how far to trust it",
+    responses=answers(200, "The bundle's account of itself.", examples.MODEL, *ALWAYS, ModelNotReady),
+)
+async def model(service: TheService) -> ModelAnswer:
+    """Hashes, measured error rates, operating points, licence and limits."""
+    judge = service.use_cases.judge
+    return ModelAnswer.of(service.facts, judge.default_point, judge.prior)
+
+
+@router.get(
+    "/livez",
+    tags=["probes"],
+    summary="Is the process alive?",
+    responses=answers(200, "It answers.", {"status": "alive"}, *ALWAYS),
+)
+async def livez() -> Live:
+    """Restart the process where this fails."""
+    return Live(status="alive")
+
+
+@router.get(
+    "/readyz",
+    tags=["probes"],
+    summary="Can it serve?",
+    responses=answers(
+        200,
+        "The encoder is loaded, the gallery built, and the store answers.",
+        {"status": "ready"},
+        *ALWAYS,
+        ModelNotReady,
+    ),
+)
+def readyz(service: TheService) -> Ready:
+    """Send no traffic here while this fails."""
+    try:
+        service.store.check()
+    except StoreError as error:
+        log.error("the store failed its check", exc_info=error)
+        raise ModelNotReady("The store does not answer.") from error
+    return Ready(status="ready")

@@ -1,0 +1,70 @@
+"""`vouch`: the command line of the service."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app.settings import Settings, load_settings, variable
+from model.errors import VouchError
+
+GRACE_S = 30
+"""How long requests in flight may take after the signal to stop."""
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print local variables, and uploads are among those
+    help="Speaker verification that you run yourself.",
+)
+
+
+@cli.callback()
+def _commands() -> None:
+    """Keeps `serve` a command of its own while it is the only one."""
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default VOUCH_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default VOUCH_PORT.")] = None,
+) -> None:
+    """Serves the HTTP interface until it is told to stop."""
+    # An option stands in for its variable, so that both meet the same checks.
+    options = {variable("host"): host, variable("port"): port}
+    os.environ.update({name: str(value) for name, value in options.items() if value is not None})
+    try:
+        settings = load_settings()
+        _log_to_stderr(settings)
+        uvicorn.run(
+            "app.main:from_environment",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,  # our own line has no speaker ids
+            server_header=False,
+            proxy_headers=False,
+            lifespan="on",
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    except VouchError as error:
+        typer.echo(f"vouch: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    """Our own lines and the server's at the level that was asked for; the libraries' only when something is wrong."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("vouch", "app", "uvicorn"):
+        logging.getLogger(name).setLevel(settings.log_level.upper())
+    # Its warnings quote bytes of a malformed body.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+def main() -> None:
+    cli()

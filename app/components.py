@@ -1,0 +1,112 @@
+"""The composition root: the only file that names concrete adapters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.adapters.audio import LimitedDecoder
+from app.adapters.embedders import TorchScriptEmbedder, choose_device, use_one_thread_per_worker
+from app.adapters.faiss_gallery import FaissGallery
+from app.adapters.sql_store import open_store
+from app.adapters.work_queue import ThreadWorkQueue
+from app.errors import SettingsError
+from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.records import ModelFacts
+from app.settings import Settings
+from app.usecases.catalogue import UseCases, assemble
+from app.usecases.judging import Judge
+from model.bundle import Bundle, load_bundle
+from model.calibration import Calibration
+from model.decision import OperatingPoint, QualityGate
+from model.decoding import DecodingLimits
+from model.quality import SpeechAssessor
+from model.speech import SpeechDetector
+
+log = logging.getLogger("vouch")
+
+
+@dataclass(frozen=True)
+class Components:
+    """What the service stands on. Tests pass fakes."""
+
+    decoder: Decoder
+    assessor: Assessor
+    embedder: Embedder
+    store: SpeakerStore
+    gallery: Gallery
+    work: WorkQueue
+    facts: ModelFacts
+
+    def use_cases(self, settings: Settings) -> UseCases:
+        """Raises UnknownOperatingPoint where the bundle lacks the default one."""
+        return assemble(
+            decoder=self.decoder,
+            assessor=self.assessor,
+            embedder=self.embedder,
+            store=self.store,
+            gallery=self.gallery,
+            judge=_judge(settings, self.facts.calibration, self.facts.operating_points),
+            enroll_min_speech_s=settings.enroll_min_speech_s,
+            embeddings_enabled=settings.embeddings_enabled,
+        )
+
+    def close(self) -> None:
+        self.work.close()
+        self.store.close()
+
+
+def build(settings: Settings) -> Components:
+    """Loads the bundle and opens the store. Raises a VouchError with a sentence."""
+    bundle = load_bundle(settings.bundle_path, settings.bundle_sha256)
+    _judge(settings, bundle.calibration, bundle.operating_points)  # a setting it refuses stops the start, not a request
+    use_one_thread_per_worker()
+    embedder = TorchScriptEmbedder(bundle, choose_device(settings.device))
+    assessor = SpeechAssessor(SpeechDetector())
+    log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
+    _make_data_dir(settings)
+    return Components(
+        decoder=LimitedDecoder(DecodingLimits(max_duration_s=settings.max_audio_s)),
+        assessor=assessor,
+        embedder=embedder,
+        store=open_store(settings.store_url),
+        gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding),
+        work=ThreadWorkQueue(settings.workers, settings.queue_size),
+        facts=_facts(bundle, embedder),
+    )
+
+
+def _judge(settings: Settings, calibration: Calibration, points: Mapping[str, OperatingPoint]) -> Judge:
+    return Judge(
+        calibration=calibration,
+        points=points,
+        default_point=settings.operating_point,
+        prior=settings.prior,
+        gate=QualityGate(settings.min_speech_s, settings.min_snr_db),
+        identify_margin=settings.identify_margin,
+    )
+
+
+def _make_data_dir(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"VOUCH_DATA_DIR is {str(settings.data_dir)!r}, which cannot be made ({error.strerror}). Name a folder that "
+            "this user may write to."
+        ) from error
+
+
+def _facts(bundle: Bundle, embedder: TorchScriptEmbedder) -> ModelFacts:
+    return ModelFacts(
+        bundle_id=bundle.bundle_id,
+        sha256=bundle.sha256,
+        encoder_id=bundle.encoder_id,
+        n_embedding=bundle.n_embedding,
+        calibration=bundle.calibration,
+        operating_points=bundle.operating_points,
+        card=bundle.card,
+        device=embedder.device,
+        engine=embedder.engine,
+    )

@@ -1,0 +1,91 @@
+"""create_app: what runs at start and at stop, and what surrounds the routes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from app.api import error_handlers, openapi, route_enrollments, route_service, route_speakers, route_voice
+from app.api.keyless import KeylessGuard
+from app.api.middleware import BodyLimit, RequestContext
+from app.api.service import Service
+from app.api.uploads import UploadLimits, UploadMemory
+from app.components import Components, build
+from app.settings import N_BYTES_PER_MB, Settings, load_settings
+
+log = logging.getLogger("vouch")
+
+
+def create_app(settings: Settings, components: Components | None = None) -> FastAPI:
+    """The service. It takes over `components`, or builds them from the settings at start, and closes them at stop.
+
+    It begins to serve when the gallery is rebuilt; whatever cannot be loaded fails the start.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        parts = components if components is not None else await asyncio.to_thread(build, settings)
+        try:
+            app.state.service = await asyncio.to_thread(_start, settings, parts)
+            yield
+        finally:
+            app.state.service = None
+            await asyncio.to_thread(parts.close)
+
+    app = FastAPI(
+        title="Vouch",
+        version=_version(),
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        lifespan=lifespan,
+        docs_url=None,  # its page would run scripts from a public CDN, with this service's rights
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # `compare`, as generated clients should call it
+    )
+    # The last one added is the first to see a request.
+    app.add_middleware(BodyLimit, max_file_bytes=settings.max_upload_bytes)
+    app.add_middleware(KeylessGuard, loopback_only=not settings.allow_keyless)
+    app.add_middleware(RequestContext)
+    for routes in (route_voice, route_speakers, route_enrollments, route_service):
+        app.include_router(routes.router)
+    error_handlers.install(app)
+    openapi.install(app)
+    if settings.allow_keyless:
+        log.warning(
+            "VOUCH_ALLOW_KEYLESS is set: whoever reaches %s:%d may enrol, verify and erase.",
+            settings.host,
+            settings.port,
+        )
+    return app
+
+
+def from_environment() -> FastAPI:
+    """For a server that takes a factory. Raises a VouchError with a sentence."""
+    settings = load_settings()
+    return create_app(settings, build(settings))
+
+
+def _start(settings: Settings, components: Components) -> Service:
+    use_cases = components.use_cases(settings)
+    use_cases.sync.rebuild()
+    return Service(
+        use_cases=use_cases,
+        facts=components.facts,
+        store=components.store,
+        work=components.work,
+        upload_limits=UploadLimits.of(settings),
+        upload_memory=UploadMemory(int(settings.upload_memory_mb * N_BYTES_PER_MB)),
+    )
+
+
+def _version() -> str:
+    try:
+        return version("vouch")
+    except PackageNotFoundError:  # run from the sources, not installed
+        return "0+unknown"

@@ -1,0 +1,203 @@
+"""Every setting of the service: frozen, validated before anything starts, each with a description.
+
+Values come from environment variables named `VOUCH_` and the field in capitals; `docs/settings.md` is this file as a
+table. A variable of that prefix that is no setting stops the start: a misspelt limit must not be a limit ignored.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from app.errors import SettingsError
+
+PREFIX = "VOUCH_"
+DEFAULT_BUNDLE = Path("bundles/default")
+N_BYTES_PER_MB = 1024 * 1024
+
+Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{64}$")]
+Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def usable_cores() -> int:
+    """Cores this process may use: its affinity, and a container's CPU quota where there is one."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file():
+        allowed, _, period = quota.read_text(encoding="ascii").strip().partition(" ")
+        if allowed != "max":
+            n_cores = min(n_cores, math.ceil(int(allowed) / int(period)))
+    return max(1, n_cores)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address stays on this machine. A port is not part of it."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Settings(BaseModel):
+    """Built by `load_settings`; tests build it directly, and then no environment variable reaches it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    allow_keyless: bool = Field(
+        False,
+        description="Lets a service without keys listen beyond loopback and answer to any `Host`; whoever reaches it "
+        "may then enrol, verify and erase. A warning is logged.",
+    )
+    data_dir: Path = Field(Path("data"), description="Where the embedded store and everything else it writes live.")
+    database_url: str | None = Field(
+        None, description="Any SQLAlchemy URL. Without one: SQLite, `vouch.db` in the data directory."
+    )
+    bundle: Path = Field(
+        DEFAULT_BUNDLE,
+        description="Folder of the encoder's bundle. The default is looked for in the working directory, then beside "
+        "the program.",
+    )
+    bundle_sha256: Sha256 | None = Field(
+        None, description="SHA-256 that `bundle.json` must have; another bundle stops the start."
+    )
+    device: Device = Field("auto", description="`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.")
+    engine: Literal["auto", "torchscript"] = Field(
+        "auto", description="What runs the encoder: `auto` or `torchscript`."
+    )
+    max_audio_s: Finite = Field(120.0, gt=0, le=3600, description="Longest clip accepted, in seconds.")
+    max_upload_mb: Finite = Field(
+        25.0,
+        gt=0,
+        le=1024,
+        description="Largest file accepted, in MiB. A whole request may hold twice that.",
+    )
+    max_clips: int = Field(10, ge=1, le=100, description="Most files in one enroll call.")
+    upload_memory_mb: Finite = Field(
+        512.0,
+        gt=0,
+        description="Memory for uploads in flight, in MiB, all requests together; past it callers get 503.",
+    )
+    workers: int = Field(
+        default_factory=usable_cores,
+        ge=1,
+        le=256,
+        description="Clips encoded in parallel, one core each.",
+    )
+    queue_size: int = Field(
+        32, ge=0, le=10_000, description="Requests that may wait for a worker; past it callers get 503."
+    )
+    min_speech_s: Finite = Field(
+        1.0,
+        gt=0,
+        le=60,
+        description="Net speech, in seconds, under which a probe is `inconclusive` and a clip is not enrolled.",
+    )
+    enroll_min_speech_s: Finite = Field(
+        5.0, gt=0, le=600, description="Net speech, in seconds over all clips, that makes a speaker `enrolled`."
+    )
+    min_snr_db: Finite = Field(
+        3.0,
+        ge=-20,
+        le=60,
+        description="Signal-to-noise ratio, in dB, under which a probe is `inconclusive` and a clip is not enrolled.",
+    )
+    operating_point: str = Field(
+        "eer", min_length=1, description="Threshold used where a request names none; one of the bundle's."
+    )
+    prior: float = Field(
+        0.5, gt=0, lt=1, description="Prior probability of one speaker, behind `probability`; it moves no decision."
+    )
+    identify_margin: Finite = Field(
+        2.0, ge=0, description="Natural-log likelihood ratio by which the best candidate must lead the second."
+    )
+    embeddings_enabled: bool = Field(False, description="Switches on `POST /v1/embeddings`, which is 403 otherwise.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe line to log: `debug`, `info`, `warning` or `error`."
+    )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.enroll_min_speech_s < self.min_speech_s:
+            raise ValueError(
+                f"VOUCH_ENROLL_MIN_SPEECH_S is {self.enroll_min_speech_s:g}; it must be at least VOUCH_MIN_SPEECH_S, "
+                f"which is {self.min_speech_s:g}"
+            )
+        if self.max_audio_s < self.min_speech_s:
+            raise ValueError(
+                f"VOUCH_MAX_AUDIO_S is {self.max_audio_s:g}; it must be at least VOUCH_MIN_SPEECH_S, which is "
+                f"{self.min_speech_s:g}"
+            )
+        if self.upload_memory_mb < 2 * self.max_upload_mb:
+            raise ValueError(
+                f"VOUCH_UPLOAD_MEMORY_MB is {self.upload_memory_mb:g}; it must be at least twice VOUCH_MAX_UPLOAD_MB, "
+                f"which is {self.max_upload_mb:g}, or no full request fits"
+            )
+        if not is_loopback(self.host) and not self.allow_keyless:
+            raise ValueError(
+                f"VOUCH_HOST is {self.host!r}, which is beyond loopback, and this service has no keys: whoever reaches "
+                "it could enrol, verify and erase. Listen on 127.0.0.1, or set VOUCH_ALLOW_KEYLESS=1 where something "
+                "else, such as a proxy that authenticates, stands in front of it"
+            )
+        return self
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return int(self.max_upload_mb * N_BYTES_PER_MB)
+
+    @property
+    def store_url(self) -> str:
+        """The database: as set, or SQLite in the data directory."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'vouch.db'}"
+
+    @property
+    def bundle_path(self) -> Path:
+        """The bundle's folder. The default one may also stand beside the package, where the sources are."""
+        if self.bundle == DEFAULT_BUNDLE and not self.bundle.exists():
+            return Path(__file__).resolve().parent.parent / DEFAULT_BUNDLE
+        return self.bundle
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment (or another mapping). An empty value counts as unset.
+
+    Raises SettingsError for a `VOUCH_` name that is no setting, and for a value that is not allowed.
+    """
+    found = {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
+    fields = {variable(field): field for field in Settings.model_fields}
+    for name in sorted(found):
+        if name.startswith(PREFIX) and name not in fields:
+            raise SettingsError(_unknown(name, list(fields)))
+    try:
+        return Settings.model_validate({field: found[name].strip() for name, field in fields.items() if name in found})
+    except ValidationError as error:
+        raise SettingsError(" ".join(_sentence(dict(detail)) for detail in error.errors())) from error
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f"Did you mean {close[0]}?" if close else f"The settings are: {', '.join(known)}."
+    return f"{name} is no setting of this service. {hint}"
+
+
+def _sentence(detail: dict[str, object]) -> str:
+    location, message = detail["loc"], str(detail["msg"]).removeprefix("Value error, ")
+    if not isinstance(location, tuple) or not location:
+        return f"{message}."
+    return f"{variable(str(location[0]))} is {detail['input']!r}: {message[:1].lower()}{message[1:]}."

@@ -1,0 +1,1 @@
+"""What the service does: no web types, no SQL, no torch."""

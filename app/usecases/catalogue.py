@@ -1,0 +1,61 @@
+"""Every use case, wired to the ports it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore
+from app.usecases.compare import Compare
+from app.usecases.embed import Embed
+from app.usecases.enroll import Enroll
+from app.usecases.erase import Erase
+from app.usecases.gallery_sync import GallerySync
+from app.usecases.identify import Identify
+from app.usecases.judging import Judge
+from app.usecases.listening import Listener
+from app.usecases.speakers import Speakers
+from app.usecases.standing import StandingRule
+from app.usecases.verify import Verify
+
+
+@dataclass(frozen=True)
+class UseCases:
+    compare: Compare
+    enroll: Enroll
+    verify: Verify
+    identify: Identify
+    erase: Erase
+    speakers: Speakers
+    embed: Embed
+    sync: GallerySync
+    rule: StandingRule
+    judge: Judge
+
+
+def assemble(
+    *,
+    decoder: Decoder,
+    assessor: Assessor,
+    embedder: Embedder,
+    store: SpeakerStore,
+    gallery: Gallery,
+    judge: Judge,
+    enroll_min_speech_s: float,
+    embeddings_enabled: bool,
+) -> UseCases:
+    """One Listener and one GallerySync, shared: the lock of the latter holds only if there is one of it."""
+    listener = Listener(decoder, assessor, embedder)
+    rule = StandingRule(embedder.encoder_id, enroll_min_speech_s)
+    sync = GallerySync(store, gallery, rule)
+    return UseCases(
+        compare=Compare(listener, judge),
+        enroll=Enroll(listener, judge.gate, store, sync, rule),
+        verify=Verify(listener, judge, store, rule),
+        identify=Identify(listener, judge, store, gallery, rule),
+        erase=Erase(store, sync),
+        speakers=Speakers(store),
+        embed=Embed(listener, embeddings_enabled),
+        sync=sync,
+        rule=rule,
+        judge=judge,
+    )

@@ -1,0 +1,26 @@
+"""Are these two clips one voice?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.records import Verification
+from app.usecases.judging import Judge
+from app.usecases.listening import Listener
+from model.scoring import cosine_score
+
+
+@dataclass(frozen=True)
+class Compare:
+    listener: Listener
+    judge: Judge
+
+    def __call__(self, audio_a: bytes, audio_b: bytes, operating_point: str | None = None) -> Verification:
+        """Raises AudioError for a clip that cannot be read, UnknownOperatingPoint before anything is read."""
+        point = self.judge.point(operating_point)
+        a = self.listener.listen(audio_a, "audio_a")
+        b = self.listener.listen(audio_b, "audio_b")
+        score = None
+        if a.embedding is not None and b.embedding is not None:
+            score = cosine_score(a.embedding, b.embedding)
+        return self.judge.verification(score, point, (a, b))

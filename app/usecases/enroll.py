@@ -1,0 +1,50 @@
+"""Clips -> enrollments of a speaker: all of them, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.ports import SpeakerStore
+from app.records import Enrolled, Idempotency, NewEnrollment
+from app.usecases.gallery_sync import GallerySync
+from app.usecases.listening import Listener, require_voice
+from app.usecases.standing import StandingRule
+from model.decision import QualityGate
+from model.errors import InvalidArgument
+
+
+@dataclass(frozen=True)
+class Enroll:
+    listener: Listener
+    gate: QualityGate
+    store: SpeakerStore
+    sync: GallerySync
+    rule: StandingRule
+
+    def __call__(
+        self, tenant: str, speaker_id: str, clips: Sequence[bytes], idempotency: Idempotency | None = None
+    ) -> Enrolled:
+        """Adds every clip, in one transaction, and brings the gallery up to date.
+
+        Raises SpeakerNotFound, ModelMismatch and IdempotencyConflict before anything is decoded; then AudioError,
+        NotEnoughSpeech or TooNoisy naming the clip, after which nothing is stored.
+        """
+        if not clips:
+            raise InvalidArgument("No clip was sent; at least 1 is needed in the field `audio`.")
+        enrolled = self._replayed(tenant, speaker_id, idempotency)
+        if enrolled is None:
+            self.rule.require_current(self.store.get_speaker(tenant, speaker_id))
+            fresh = [self._hear(data, f"clip {i} of {len(clips)}") for i, data in enumerate(clips, start=1)]
+            enrolled = self.store.add_enrollments(tenant, speaker_id, self.rule.encoder_id, fresh, idempotency)
+        self.sync.refresh(tenant, speaker_id)
+        return enrolled
+
+    def _replayed(self, tenant: str, speaker_id: str, idempotency: Idempotency | None) -> Enrolled | None:
+        if idempotency is None:
+            return None
+        return self.store.replayed_enrollments(tenant, speaker_id, idempotency)
+
+    def _hear(self, data: bytes, name: str) -> NewEnrollment:
+        clip = self.listener.listen(data, name)
+        return NewEnrollment(require_voice(clip, self.gate, name), clip.quality, clip.source)

@@ -1,0 +1,24 @@
+"""Takes back what somebody gave: one enrollment, or the whole speaker for good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.ports import SpeakerStore
+from app.usecases.gallery_sync import GallerySync
+
+
+@dataclass(frozen=True)
+class Erase:
+    store: SpeakerStore
+    sync: GallerySync
+
+    def speaker(self, tenant: str, speaker_id: str) -> None:
+        """Raises SpeakerNotFound."""
+        self.store.erase_speaker(tenant, speaker_id)
+        self.sync.refresh(tenant, speaker_id)
+
+    def enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> None:
+        """Raises SpeakerNotFound, EnrollmentNotFound."""
+        self.store.remove_enrollment(tenant, speaker_id, enrollment_id)
+        self.sync.refresh(tenant, speaker_id)

@@ -1,0 +1,54 @@
+"""Who is it, or nobody?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.ports import Gallery, SpeakerStore
+from app.records import Clip, Identification, IdentifiedCandidate
+from app.usecases.judging import Judge
+from app.usecases.listening import Listener
+from app.usecases.standing import StandingRule
+from model.decision import OperatingPoint
+from model.scoring import Embedding, cosine_score
+
+N_EXTRA_CANDIDATES = 10
+"""Searched beyond `top_k`: an approximate gallery may rank them otherwise than the exact score, and the lead over the
+second candidate must be known even when only one is asked for."""
+
+
+@dataclass(frozen=True)
+class Identify:
+    listener: Listener
+    judge: Judge
+    store: SpeakerStore
+    gallery: Gallery
+    rule: StandingRule
+
+    def __call__(self, tenant: str, audio: bytes, top_k: int, operating_point: str | None = None) -> Identification:
+        """Ranks at most `top_k` speakers, best first. Raises AudioError, UnknownOperatingPoint."""
+        point = self.judge.point(operating_point)
+        clip = self.listener.listen(audio, "audio")
+        n_searched = self.gallery.size(tenant)
+        ranked: list[IdentifiedCandidate] = []
+        if clip.embedding is not None:
+            ranked = self._ranked(tenant, clip, clip.embedding, point, top_k + N_EXTRA_CANDIDATES)
+        # A speaker enrolled between the count and the search was searched too.
+        n_searched = max(n_searched, len(ranked))
+        decision = self.judge.identification(ranked, n_searched, point, clip)
+        return Identification(decision, tuple(ranked[:top_k]), point, n_searched, clip)
+
+    def _ranked(
+        self, tenant: str, clip: Clip, embedding: Embedding, point: OperatingPoint, n_candidates: int
+    ) -> list[IdentifiedCandidate]:
+        """The gallery proposes, the store decides: scores are exact, and nobody who was erased is named."""
+        ranked = []
+        for proposed in self.gallery.search(tenant, embedding, n_candidates):
+            reference = self.store.find_reference(tenant, proposed.speaker_id)
+            if reference is None or self.rule.of(reference).status != "enrolled":
+                continue
+            score = cosine_score(embedding, reference.embedding)
+            ranked.append(
+                self.judge.candidate(reference.speaker_id, reference.display_name, score, point, clip.quality)
+            )
+        return sorted(ranked, key=lambda candidate: (-candidate.score, candidate.speaker_id))

@@ -1,0 +1,34 @@
+"""Is this clip that speaker?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.errors import NotEnrolled
+from app.ports import SpeakerStore
+from app.records import Verification
+from app.usecases.judging import Judge
+from app.usecases.listening import Listener
+from app.usecases.standing import StandingRule
+from model.scoring import cosine_score
+
+
+@dataclass(frozen=True)
+class Verify:
+    listener: Listener
+    judge: Judge
+    store: SpeakerStore
+    rule: StandingRule
+
+    def __call__(self, tenant: str, speaker_id: str, audio: bytes, operating_point: str | None = None) -> Verification:
+        """Raises SpeakerNotFound, NotEnrolled or ModelMismatch before the clip is decoded; AudioError after."""
+        point = self.judge.point(operating_point)
+        self.rule.require_enrolled(self.store.get_speaker(tenant, speaker_id))
+        clip = self.listener.listen(audio, "audio")
+        # Read after listening, which takes the longest: a speaker erased meanwhile is not answered for.
+        reference = self.store.find_reference(tenant, speaker_id)
+        if reference is None or self.rule.of(reference).status != "enrolled":
+            self.rule.require_enrolled(self.store.get_speaker(tenant, speaker_id))
+            raise NotEnrolled(f"The enrollments of speaker {speaker_id!r} changed during the call. Send it again.")
+        score = None if clip.embedding is None else cosine_score(clip.embedding, reference.embedding)
+        return self.judge.verification(score, point, (clip,), speaker_id)

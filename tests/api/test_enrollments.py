@@ -1,0 +1,133 @@
+"""/v1/speakers/{speaker_id}/enrollments."""
+
+from __future__ import annotations
+
+import pytest
+
+import fake_audio
+from api_client import DocumentedClient, audio, enroll, problem, serving
+from app.records import DEFAULT_TENANT
+from fake_audio import MAGIC, FakeDecoder, FakeEmbedder, clip
+from fakes import FakeGallery, FakeSpeakerStore
+
+ENROLLMENTS = "/v1/speakers/alice/enrollments"
+
+
+def test_clips_add_up_to_an_enrolled_speaker(client: DocumentedClient) -> None:
+    client.post("/v1/speakers", json={"speaker_id": "alice"})
+    first = client.post(ENROLLMENTS, files=audio(clip(take=1)))
+    assert first.status_code == 201
+    speaker = first.json()["speaker"]
+    assert (speaker["status"], speaker["speech_s"], speaker["remaining_speech_s"]) == ("enrolling", 3.0, 2.0)
+    assert speaker["encoder_id"] == "encoder-a"
+    second = client.post(ENROLLMENTS, files=audio(clip(take=2, speech_s=1.0), clip(take=3, speech_s=1.5))).json()
+    assert [enrollment["speech_s"] for enrollment in second["enrollments"]] == [1.0, 1.5]
+    speaker = second["speaker"]
+    assert (speaker["status"], speaker["speech_s"], speaker["remaining_speech_s"]) == ("enrolled", 5.5, 0.0)
+    assert speaker["enrollment_count"] == 3
+    listed = client.get(ENROLLMENTS).json()["enrollments"]
+    assert listed == first.json()["enrollments"] + second["enrollments"]
+    assert set(listed[0]) == {"enrollment_id", "speech_s", "audio", "created_at"}
+    assert listed[0]["audio"]["format"] == "written"
+
+
+def test_enrolling_needs_a_speaker(client: DocumentedClient) -> None:
+    problem(client.post(ENROLLMENTS, files=audio(clip())), 404, "speaker_not_found")
+    problem(client.get(ENROLLMENTS), 404, "speaker_not_found")
+    problem(client.delete(f"{ENROLLMENTS}/x"), 404, "speaker_not_found")
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "code", "sentence"),
+    [
+        (clip(speech_s=0.309), 422, "not_enough_speech", "clip 2 of 3 has 0.30 s of speech"),
+        (clip(speech_s=0.999), 422, "not_enough_speech", "clip 2 of 3 has 0.99 s of speech"),
+        (clip(snr_db=-3.25), 422, "too_noisy", "clip 2 of 3 has a signal-to-noise ratio of -3.2 dB; at least 3 dB"),
+        (clip(is_constant=True), 422, "not_enough_speech", "clip 2 of 3"),
+        (clip(duration_s=1800), 422, "audio_too_long", "clip 2 of 3: "),
+        (MAGIC, 422, "audio_corrupt", "clip 2 of 3: "),
+        (b"text", 415, "unsupported_audio", "clip 2 of 3: "),
+    ],
+)
+def test_one_bad_clip_and_nothing_is_stored(
+    client: DocumentedClient, bad: bytes, status: int, code: str, sentence: str
+) -> None:
+    client.post("/v1/speakers", json={"speaker_id": "alice"})
+    answer = client.post(ENROLLMENTS, files=audio(clip(take=1), bad, clip(take=2)))
+    assert problem(answer, status, code).startswith(sentence)
+    assert client.get(ENROLLMENTS).json()["enrollments"] == []
+    assert client.get("/v1/speakers/alice").json()["status"] == "empty"
+    assert client.post(ENROLLMENTS, files=audio(clip())).status_code == 201
+
+
+def test_how_much_speech_is_needed_is_a_setting() -> None:
+    with serving(min_speech_s=2.0, enroll_min_speech_s=3.0) as client:
+        client.post("/v1/speakers", json={"speaker_id": "alice"})
+        detail = problem(client.post(ENROLLMENTS, files=audio(clip(speech_s=1.5))), 422, "not_enough_speech")
+        assert "at least 2 s is needed" in detail
+        assert client.post(ENROLLMENTS, files=audio(clip())).json()["speaker"]["status"] == "enrolled"
+
+
+def test_more_clips_than_a_call_may_have(client: DocumentedClient) -> None:
+    client.post("/v1/speakers", json={"speaker_id": "alice"})
+    assert "at most 10" in problem(client.post(ENROLLMENTS, files=audio(*[clip()] * 11)), 422, "invalid_argument")
+    assert client.post(ENROLLMENTS, files=audio(*[clip()] * 10)).status_code == 201
+
+
+def test_taking_enrollments_back_takes_the_voice_back() -> None:
+    gallery = FakeGallery(n_embedding=fake_audio.N_EMBEDDING)
+    with serving(fake_audio.components(gallery=gallery)) as client:
+        enrollments = enroll(client, "alice")["enrollments"]
+        assert gallery.size(DEFAULT_TENANT) == 1
+        assert client.delete(f"{ENROLLMENTS}/{enrollments[0]['enrollment_id']}").status_code == 204
+        speaker = client.get("/v1/speakers/alice").json()
+        assert (speaker["status"], speaker["enrollment_count"], speaker["speech_s"]) == ("enrolling", 1, 3.0)
+        assert gallery.size(DEFAULT_TENANT) == 0
+        assert client.delete(f"{ENROLLMENTS}/{enrollments[1]['enrollment_id']}").status_code == 204
+        speaker = client.get("/v1/speakers/alice").json()
+        assert (speaker["status"], speaker["encoder_id"]) == ("empty", None)
+        gone = client.delete(f"{ENROLLMENTS}/{enrollments[0]['enrollment_id']}")
+        problem(gone, 404, "enrollment_not_found")
+
+
+def test_a_repeated_enroll_with_one_key_enrols_once_and_hears_nothing() -> None:
+    decoder = FakeDecoder()
+    with serving(fake_audio.components(decoder=decoder)) as client:
+        client.post("/v1/speakers", json={"speaker_id": "alice"})
+        key = {"Idempotency-Key": "k-1"}
+        first = client.post(ENROLLMENTS, files=audio(clip()), headers=key)
+        n_decoded = decoder.n_decoded
+        again = client.post(ENROLLMENTS, files=audio(clip()), headers=key)
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert again.request.headers["content-type"] != first.request.headers["content-type"], "another boundary"
+        assert again.json() == first.json()
+        assert decoder.n_decoded == n_decoded
+        assert len(client.get(ENROLLMENTS).json()["enrollments"]) == 1
+        for other in (audio(clip(take=2)), audio(clip(), clip())):
+            problem(client.post(ENROLLMENTS, files=other, headers=key), 409, "idempotency_conflict")
+        client.post("/v1/speakers", json={"speaker_id": "bob"})
+        elsewhere = client.post("/v1/speakers/bob/enrollments", files=audio(clip()), headers=key)
+        problem(elsewhere, 409, "idempotency_conflict")
+        assert decoder.n_decoded == n_decoded
+
+
+def test_a_speaker_of_another_encoder_is_stale() -> None:
+    store = FakeSpeakerStore()
+    with serving(fake_audio.components(store=store)) as client:
+        enroll(client, "alice")
+    with serving(fake_audio.components(store=store, embedder=FakeEmbedder("encoder-b"))) as client:
+        speaker = client.get("/v1/speakers/alice").json()
+        assert (speaker["status"], speaker["encoder_id"], speaker["remaining_speech_s"]) == ("stale", "encoder-a", 5.0)
+        for answer in (
+            client.post(ENROLLMENTS, files=audio(clip())),
+            client.post("/v1/speakers/alice/verify", files=audio(clip())),
+        ):
+            detail = problem(answer, 409, "model_mismatch")
+            assert "encoder-a" in detail
+            assert "encoder-b" in detail
+        assert client.post("/v1/identify", files=audio(clip())).json()["reasons"] == ["empty_gallery"]
+        for enrollment in client.get(ENROLLMENTS).json()["enrollments"]:
+            client.delete(f"{ENROLLMENTS}/{enrollment['enrollment_id']}")
+        again = client.post(ENROLLMENTS, files=audio(clip(speech_s=6.0)))
+        assert again.json()["speaker"]["status"] == "enrolled"
+        assert again.json()["speaker"]["encoder_id"] == "encoder-b"

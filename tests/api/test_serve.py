@@ -1,0 +1,114 @@
+"""`vouch serve` as a process, over a real socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tiny_bundle import write_tiny_bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-c", "from app.cli import main; main()", "serve"]
+WAIT_S = 60
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("serve")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("VOUCH_")}
+    return inherited | {
+        "PYTHONPATH": str(ROOT),
+        "VOUCH_BUNDLE": str(write_tiny_bundle(folder / "bundle")),
+        "VOUCH_DATA_DIR": str(folder / "data"),
+        "VOUCH_DEVICE": "cpu",
+        "VOUCH_WORKERS": "1",
+        "VOUCH_MAX_UPLOAD_MB": "1",
+    }
+
+
+@contextmanager
+def served(environ: dict[str, str], *options: str) -> Iterator[tuple[int, list[str]]]:
+    """A running service: its port, and its log. It is told to stop, and must end well."""
+    process = subprocess.Popen([*COMMAND, *options], env=environ, stderr=subprocess.PIPE, text=True)
+    lines: list[str] = []
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            lines.append(line)
+            if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
+                break
+        else:
+            raise AssertionError(f"it did not start: {''.join(lines)}")
+        yield int(found[1]), lines
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=WAIT_S)
+        lines.append(rest)
+    assert process.returncode in (0, -signal.SIGTERM), "".join(lines)
+    assert "Traceback" not in "".join(lines)
+
+
+def call(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, object]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        content = answer.read()
+        return answer.status, json.loads(content) if content else {}
+    finally:
+        connection.close()
+
+
+def test_it_serves_refuses_and_stops(environ: dict[str, str]) -> None:
+    with served(environ, "--port", "0") as (port, lines):
+        assert call(port, "GET", "/readyz") == (200, {"status": "ready"})
+        assert call(port, "GET", "/v1/model")[1]["limits"] == ["Untrained."]
+        made = call(port, "POST", "/v1/speakers", b'{"speaker_id": "alice"}', Content_Type="application/json")
+        assert made[0] == 201
+        form = "multipart/form-data; boundary=b"
+        head = b'--b\r\nContent-Disposition: form-data; name="audio"; filename="x"\r\n\r\n'
+        for size in (MIB + 1, 40 * MIB):  # refused while it is read, and before
+            status, problem = call(
+                port, "POST", "/v1/identify", head + bytes(size) + b"\r\n--b--\r\n", Content_Type=form
+            )
+            assert (status, problem["code"]) == (413, "audio_too_large")
+        status, problem = call(port, "POST", "/v1/identify", head + b"text\r\n--b--\r\n", Content_Type=form)
+        assert (status, problem["code"]) == (415, "unsupported_audio")
+        assert call(port, "GET", "/livez", Host="voice.example")[0] == 403
+    assert not any("alice" in line for line in lines)
+    assert Path(environ["VOUCH_DATA_DIR"], "vouch.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "sentence"),
+    [
+        (
+            {"VOUCH_MAX_UPLOAD": "1"},
+            [],
+            "VOUCH_MAX_UPLOAD is no setting of this service. Did you mean VOUCH_MAX_UPLOAD_MB?",
+        ),
+        ({}, ["--port", "70000"], "VOUCH_PORT is '70000'"),
+        ({}, ["--host", "0.0.0.0"], "VOUCH_HOST is '0.0.0.0', which is beyond loopback"),
+        ({"VOUCH_BUNDLE": "nowhere"}, [], "there is no bundle at nowhere"),
+    ],
+)
+def test_what_is_wrong_stops_the_start_with_a_sentence(
+    environ: dict[str, str], changes: dict[str, str], options: list[str], sentence: str
+) -> None:
+    done = subprocess.run(
+        [*COMMAND, *options], env=environ | changes, capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr

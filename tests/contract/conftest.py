@@ -1,0 +1,36 @@
+"""Every SpeakerStore and every Gallery there is, empty; and where a database may lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.adapters.faiss_gallery import FaissGallery
+from app.adapters.sql_store import open_store
+from app.ports import Gallery, SpeakerStore
+from fakes import FakeGallery, FakeSpeakerStore
+from samples import ENCODER_ID, N_EMBEDDING, TickingClock
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SpeakerStore]:
+    opened: SpeakerStore
+    if request.param == "sqlite":
+        opened = open_store(f"sqlite:///{tmp_path}/vouch.db", clock=TickingClock())
+    else:
+        opened = FakeSpeakerStore(TickingClock())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["faiss", "exact scan"])
+def gallery(request: pytest.FixtureRequest) -> Gallery:
+    return FaissGallery(ENCODER_ID, N_EMBEDDING) if request.param == "faiss" else FakeGallery(ENCODER_ID, N_EMBEDDING)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of a database file that is not there yet, nor is its folder."""
+    return tmp_path / "data" / "vouch.db"

@@ -1,0 +1,306 @@
+"""SpeakerStore and Gallery in memory, held to the adapters' own contract tests."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerExists, SpeakerNotFound
+from app.records import (
+    Candidate,
+    Enrolled,
+    Enrollment,
+    Idempotency,
+    Metadata,
+    NewEnrollment,
+    Reference,
+    Speaker,
+    SpeakerChanges,
+    SpeakerPage,
+)
+from model.errors import InvalidArgument
+from model.scoring import Embedding, reference, unit
+from samples import ENCODER_ID, N_EMBEDDING, TickingClock
+
+
+@dataclass
+class _Kept:
+    """A speaker and all that goes with it."""
+
+    seq: int
+    speaker: Speaker
+    clips: dict[str, tuple[Enrollment, Embedding]] = field(default_factory=dict)
+
+    def seen(self) -> Speaker:
+        enrollments = [enrollment for enrollment, _ in self.clips.values()]
+        return replace(
+            self.speaker,
+            enrollment_count=len(enrollments),
+            speech_s=sum(enrollment.quality.speech_s for enrollment in enrollments),
+            encoder_id=enrollments[0].encoder_id if enrollments else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Answered:
+    fingerprint: str
+    speaker_id: str
+    enrollment_ids: tuple[str, ...] | None
+
+
+class FakeSpeakerStore:
+    """Fulfils `app.ports.SpeakerStore`."""
+
+    def __init__(self, clock: Callable[[], datetime] | None = None) -> None:
+        self._clock = clock or TickingClock()
+        self._lock = threading.RLock()
+        self._speakers: dict[tuple[str, str], _Kept] = {}
+        self._answered: dict[tuple[str, str], _Answered] = {}
+        self._n_created = 0
+
+    def create_speaker(
+        self,
+        tenant: str,
+        speaker_id: str,
+        display_name: str | None,
+        metadata: Metadata,
+        consent: Metadata | None,
+        idempotency: Idempotency | None = None,
+    ) -> Speaker:
+        with self._lock:
+            done = self._done(tenant, idempotency)
+            if done is not None:
+                if done.enrollment_ids is not None:
+                    raise _conflict(idempotency)
+                return self._kept(tenant, done.speaker_id).seen()
+            if (tenant, speaker_id) in self._speakers:
+                raise SpeakerExists(f"Speaker {speaker_id!r} already exists.")
+            now = self._clock()
+            speaker = Speaker(
+                tenant=tenant,
+                speaker_id=speaker_id,
+                display_name=_storable(display_name),
+                metadata=_storable(dict(metadata)),
+                consent=None if consent is None else _storable(dict(consent)),
+                enrollment_count=0,
+                speech_s=0.0,
+                encoder_id=None,
+                created_at=now,
+                updated_at=now,
+            )
+            self._n_created += 1
+            self._speakers[tenant, speaker_id] = _Kept(self._n_created, speaker)
+            self._remember(tenant, speaker_id, idempotency, None)
+            return speaker
+
+    def get_speaker(self, tenant: str, speaker_id: str) -> Speaker:
+        with self._lock:
+            return self._kept(tenant, speaker_id).seen()
+
+    def list_speakers(self, tenant: str, limit: int, cursor: str | None) -> SpeakerPage:
+        if limit < 1:
+            raise InvalidArgument(f"The limit of a list is at least 1; got {limit}.")
+        after = 0
+        if cursor is not None:
+            word, _, number = cursor.partition("-")
+            if word != "after" or not number.isdecimal():
+                raise InvalidArgument(f"The cursor {cursor!r} is none of this store's.")
+            after = int(number)
+        with self._lock:
+            rest = [kept for (owner, _), kept in self._speakers.items() if owner == tenant and kept.seq > after]
+            page = rest[:limit]
+            return SpeakerPage(
+                speakers=tuple(kept.seen() for kept in page),
+                next_cursor=f"after-{page[-1].seq}" if len(rest) > limit else None,
+            )
+
+    def update_speaker(self, tenant: str, speaker_id: str, changes: SpeakerChanges) -> Speaker:
+        with self._lock:
+            kept = self._kept(tenant, speaker_id)
+            new = {name: _storable(getattr(changes, name)) for name in changes.fields}
+            if "metadata" in new:
+                new["metadata"] = new["metadata"] or {}
+            if new:
+                kept.speaker = replace(kept.speaker, updated_at=self._clock(), **new)
+            return kept.seen()
+
+    def erase_speaker(self, tenant: str, speaker_id: str) -> None:
+        with self._lock:
+            self._kept(tenant, speaker_id)
+            del self._speakers[tenant, speaker_id]
+            for key, done in list(self._answered.items()):
+                if (key[0], done.speaker_id) == (tenant, speaker_id):
+                    del self._answered[key]
+
+    def add_enrollments(
+        self,
+        tenant: str,
+        speaker_id: str,
+        encoder_id: str,
+        enrollments: Sequence[NewEnrollment],
+        idempotency: Idempotency | None = None,
+    ) -> Enrolled:
+        if not enrollments:
+            raise InvalidArgument("Enrolling needs at least one clip; got none.")
+        new = [clip.embedding for clip in enrollments]
+        if any(embedding.dtype != np.float32 or embedding.ndim != 1 for embedding in new):
+            raise ValueError("an embedding is float32 of shape (n_embedding,)")
+        unit(np.stack(new))
+        with self._lock:
+            done = self.replayed_enrollments(tenant, speaker_id, idempotency) if idempotency else None
+            if done is not None:
+                return done
+            kept = self._kept(tenant, speaker_id)
+            if kept.seen().encoder_id not in (None, encoder_id):
+                raise ModelMismatch(f"Speaker {speaker_id!r} is enrolled with another encoder than {encoder_id}.")
+            np.stack([*(embedding for _, embedding in kept.clips.values()), *new])
+            now = self._clock()
+            ids = tuple(uuid.uuid4().hex for _ in enrollments)
+            for enrollment_id, clip in zip(ids, enrollments, strict=True):
+                enrollment = Enrollment(enrollment_id, speaker_id, encoder_id, clip.quality, clip.source, now)
+                kept.clips[enrollment_id] = (enrollment, clip.embedding.copy())
+            kept.speaker = replace(kept.speaker, updated_at=now)
+            self._remember(tenant, speaker_id, idempotency, ids)
+            return Enrolled(kept.seen(), tuple(kept.clips[enrollment_id][0] for enrollment_id in ids))
+
+    def replayed_enrollments(self, tenant: str, speaker_id: str, idempotency: Idempotency) -> Enrolled | None:
+        with self._lock:
+            kept = self._kept(tenant, speaker_id)
+            done = self._done(tenant, idempotency)
+            if done is None:
+                return None
+            if done.enrollment_ids is None or done.speaker_id != speaker_id:
+                raise _conflict(idempotency)
+            return Enrolled(kept.seen(), tuple(kept.clips[i][0] for i in done.enrollment_ids if i in kept.clips))
+
+    def list_enrollments(self, tenant: str, speaker_id: str) -> tuple[Enrollment, ...]:
+        with self._lock:
+            return tuple(enrollment for enrollment, _ in self._kept(tenant, speaker_id).clips.values())
+
+    def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> None:
+        with self._lock:
+            kept = self._kept(tenant, speaker_id)
+            if kept.clips.pop(enrollment_id, None) is None:
+                raise EnrollmentNotFound(f"Speaker {speaker_id!r} has no enrollment {enrollment_id!r}.")
+            kept.speaker = replace(kept.speaker, updated_at=self._clock())
+
+    def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
+        with self._lock:
+            kept = self._speakers.get((tenant, speaker_id))
+            if kept is None or not kept.clips:
+                return None
+            speaker = kept.seen()
+            return Reference(
+                tenant=tenant,
+                speaker_id=speaker_id,
+                display_name=speaker.display_name,
+                encoder_id=str(speaker.encoder_id),
+                embedding=reference(np.stack([embedding for _, embedding in kept.clips.values()])),
+                enrollment_count=speaker.enrollment_count,
+                speech_s=speaker.speech_s,
+            )
+
+    def references(self) -> Iterator[Reference]:
+        with self._lock:
+            names = list(self._speakers)
+        for tenant, speaker_id in names:
+            found = self.find_reference(tenant, speaker_id)
+            if found is not None:
+                yield found
+
+    def check(self) -> None:
+        """A dictionary can always answer."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _kept(self, tenant: str, speaker_id: str) -> _Kept:
+        if (tenant, speaker_id) not in self._speakers:
+            raise SpeakerNotFound(f"There is no speaker {speaker_id!r}.")
+        return self._speakers[tenant, speaker_id]
+
+    def _done(self, tenant: str, idempotency: Idempotency | None) -> _Answered | None:
+        done = self._answered.get((tenant, idempotency.key)) if idempotency else None
+        if idempotency and done and done.fingerprint != idempotency.fingerprint:
+            raise _conflict(idempotency)
+        return done
+
+    def _remember(
+        self, tenant: str, speaker_id: str, idempotency: Idempotency | None, enrollment_ids: tuple[str, ...] | None
+    ) -> None:
+        if idempotency:
+            self._answered[tenant, idempotency.key] = _Answered(idempotency.fingerprint, speaker_id, enrollment_ids)
+
+
+class FakeGallery:
+    """Fulfils `app.ports.Gallery` by scoring everybody: the oracle of the others."""
+
+    def __init__(self, encoder_id: str = ENCODER_ID, n_embedding: int = N_EMBEDDING) -> None:
+        self._encoder_id = encoder_id
+        self._n_embedding = n_embedding
+        self._lock = threading.Lock()
+        self._changing = threading.Lock()
+        self._embeddings: dict[tuple[str, str], Embedding] = {}
+
+    def rebuild(self, references: Iterable[Reference]) -> None:
+        with self._changing:
+            new = {
+                (reference.tenant, reference.speaker_id): self._checked(reference.embedding)
+                for reference in references
+                if reference.encoder_id == self._encoder_id
+            }
+            with self._lock:
+                self._embeddings = new
+
+    def upsert(self, reference: Reference) -> None:
+        if reference.encoder_id != self._encoder_id:
+            raise ModelMismatch(f"The gallery holds references of encoder {self._encoder_id} only.")
+        embedding = self._checked(reference.embedding)
+        with self._changing, self._lock:
+            self._embeddings[reference.tenant, reference.speaker_id] = embedding
+
+    def remove(self, tenant: str, speaker_id: str) -> None:
+        with self._changing, self._lock:
+            self._embeddings.pop((tenant, speaker_id), None)
+
+    def search(self, tenant: str, embedding: Embedding, n_candidates: int) -> tuple[Candidate, ...]:
+        if n_candidates < 1:
+            raise ValueError(f"a search brings up at least 1 candidate; got {n_candidates}")
+        probe = self._checked(embedding).astype(np.float64)
+        with self._lock:
+            found = [
+                Candidate(speaker_id, float(np.clip(stored.astype(np.float64) @ probe, -1.0, 1.0)))
+                for (owner, speaker_id), stored in self._embeddings.items()
+                if owner == tenant
+            ]
+        return tuple(sorted(found, key=lambda found: (-found.score, found.speaker_id))[:n_candidates])
+
+    def size(self, tenant: str) -> int:
+        with self._lock:
+            return sum(owner == tenant for owner, _ in self._embeddings)
+
+    def _checked(self, embedding: Embedding) -> Embedding:
+        if embedding.shape != (self._n_embedding,):
+            raise ValueError(f"the gallery holds embeddings of shape ({self._n_embedding},); got {embedding.shape}")
+        return unit(embedding)
+
+
+def _conflict(idempotency: Idempotency | None) -> IdempotencyConflict:
+    return IdempotencyConflict(f"The Idempotency-Key was used before for another request: {idempotency}.")
+
+
+def _storable(value: Any) -> Any:
+    """A copy, as a database would give it back. Raises InvalidArgument for what none could hold."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (ValueError, TypeError) as error:
+        raise InvalidArgument(f"A value cannot be stored: {error}.") from error

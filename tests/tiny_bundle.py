@@ -1,0 +1,35 @@
+"""A bundle as it ships, but tiny and untrained: for tests of what loads and serves one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from model.bundle import calibration_id_of, encoder_id_of, write_card
+from model.calibration import Calibration
+from model.decision import OperatingPoint
+from model.encoder import EncoderConfig, WaveformEncoder
+from model.torchscript import export_encoder
+
+CONFIG = EncoderConfig(
+    n_mels=16, channels=(4, 4), strides_mel=(2, 2), strides_time=(2, 2), residual=(0, 0), n_hidden=4, n_embedding=8
+)
+POINTS = {"eer": OperatingPoint("eer", 0.5, 0.1, 0.1, (0.0, 0.2), (0.0, 0.2), 30, 300, "made trials")}
+
+
+def write_tiny_bundle(folder: Path) -> Path:
+    """Fills `folder`, which it makes, and returns it."""
+    torch.manual_seed(1)
+    module = WaveformEncoder(CONFIG).eval()
+    folder.mkdir(parents=True)
+    export_encoder(module, folder / "encoder.ts")
+    write_card(
+        folder,
+        encoder_id=encoder_id_of(module, {"n_mels": CONFIG.n_mels}),
+        n_embedding=CONFIG.n_embedding,
+        calibration=Calibration(9.0, -3.0, 0.5, calibration_id_of(9.0, -3.0, 0.5, POINTS)),
+        operating_points=POINTS,
+        about={"name": "tiny", "limits": ["Untrained."]},
+    )
+    return folder
