@@ -7,7 +7,10 @@ from pathlib import Path
 from app.settings import Settings
 
 BASE_URL = "http://localhost"
-BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "default"
+ROOT = Path(__file__).resolve().parents[1]
+BUNDLE = ROOT / "bundles" / "default"
+CLIPS = ROOT / "examples" / "clips"
+"""Real voices that are always there: three clips of speaker A, one of speaker B."""
 
 
 def settings(data_dir: Path) -> Settings:

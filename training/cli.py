@@ -95,19 +95,18 @@ def evaluate(
         folder = out or (encoder if encoder.is_dir() else encoder.parent) / "evaluation"
         fitted = calibration_stage.load_calibration(calibration) if calibration else None
         table = Table("trial list", "score", "EER %", "95 %", "minDCF(0.01)", "accuracy %")
-        for path in trials:
-            results = evaluation_stage.evaluate(
-                encoder,
-                read_trials(path, root),
-                folder,
-                kinds=tuple(score or ["cosine"]),
-                data=data,
-                calibration=fitted,
-            )
-            for r in results:
-                interval = f"{100 * r.eer_interval[0]:.2f} – {100 * r.eer_interval[1]:.2f}"
-                values = (f"{100 * r.eer:.2f}", interval, f"{r.min_dcf:.3f}", f"{100 * r.accuracy:.1f}")
-                table.add_row(r.trials, r.score, *values)
+        results = evaluation_stage.evaluate(
+            encoder,
+            [read_trials(path, root) for path in trials],
+            folder,
+            kinds=tuple(score or ["cosine"]),
+            data=data,
+            calibration=fitted,
+        )
+    for r in results:
+        interval = f"{100 * r.eer_interval[0]:.2f} – {100 * r.eer_interval[1]:.2f}"
+        values = (f"{100 * r.eer:.2f}", interval, f"{r.min_dcf:.3f}", f"{100 * r.accuracy:.1f}")
+        table.add_row(r.trials, r.score, *values)
     console.print(table)
     console.print(f"reports in {folder}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -130,33 +130,38 @@ def evaluate_scores(
 
 def evaluate(
     encoder_path: Path,
-    trials: Trials,
+    lists: Sequence[Trials],
     out: Path,
     *,
     kinds: tuple[str, ...] = ("cosine",),
     data: Path | None = None,
     calibration: CalibrationResult | None = None,
 ) -> list[Evaluation]:
-    """Scores a trial list; writes NAME-KIND.json, -det.png and -scores.png into `out`.
+    """Scores trial lists; writes NAME-KIND.json, -det.png and -scores.png into `out` for each.
 
     With `data`, the accuracy threshold is chosen on the prepared data set's validation speakers.
     """
     opened = open_encoder(encoder_path)
-    embeddings = embed_files(opened.module, trials.paths, trials.name)
     thresholds = _validation_thresholds(opened, data, kinds) if data else {}
     out.mkdir(parents=True, exist_ok=True)
     results = []
-    for kind in kinds:
-        scores = score_trials(trials, embeddings, kind, opened.siamese)
-        result = evaluate_scores(
-            trials, scores, encoder=opened.name, kind=kind, threshold=thresholds.get(kind), calibration=calibration
-        )
-        stem = f"{trials.name}-{kind}"
-        (out / f"{stem}.json").write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
-        draw_det({trials.name: error_curve(scores, trials.labels)}, out / f"{stem}-det.png")
-        draw_histogram(scores, trials.labels, result.eer_threshold, kind, out / f"{stem}-scores.png")
-        results.append(result)
+    for trials in lists:
+        embeddings = embed_files(opened.module, trials.paths, trials.name)
+        for kind in kinds:
+            scores = score_trials(trials, embeddings, kind, opened.siamese)
+            result = evaluate_scores(
+                trials, scores, encoder=opened.name, kind=kind, threshold=thresholds.get(kind), calibration=calibration
+            )
+            _write_report(trials, scores, result, out)
+            results.append(result)
     return results
+
+
+def _write_report(trials: Trials, scores: Scores, result: Evaluation, out: Path) -> None:
+    stem = f"{trials.name}-{result.score}"
+    (out / f"{stem}.json").write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+    draw_det({trials.name: error_curve(scores, trials.labels)}, out / f"{stem}-det.png")
+    draw_histogram(scores, trials.labels, result.eer_threshold, result.score, out / f"{stem}-scores.png")
 
 
 def _calibrated(trials: Trials, scores: Scores, calibration: CalibrationResult) -> CalibratedRates:

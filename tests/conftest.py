@@ -1,0 +1,46 @@
+"""`--require-voices`: where real voices are at hand, a test that skips for want of them fails.
+
+A skip is quiet, so a typing error in a path could leave the service's central claims untested for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TypeVar
+
+import pytest
+
+WANT_OF_VOICES = "needs real voices"
+"""How the reason of such a skip begins (`signals.data_folder`)."""
+
+AnyReport = TypeVar("AnyReport", pytest.TestReport, pytest.CollectReport)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-voices", action="store_true", help="fail, instead of skip, where a test finds no real voices"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    return _judged(report, item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    return _judged(report, collector.config)
+
+
+def _judged(report: AnyReport, config: pytest.Config) -> AnyReport:
+    # A skip's longrepr is (path, line, reason).
+    if report.skipped and isinstance(report.longrepr, tuple) and config.getoption("--require-voices"):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith(WANT_OF_VOICES):
+            report.outcome = "failed"
+            report.longrepr = f"--require-voices: {reason}"
+    return report
