@@ -4,7 +4,7 @@
     encoder.ts     TorchScript, the mel front end inside: samples in, embeddings out
 
 "files" in the card gives the SHA-256 of every other file, so the SHA-256 of bundle.json pins the whole bundle. The
-`encoder_id` hashes front end and weights: embeddings of different ids are never compared. The `calibration_id` hashes
+`encoder_id` hashes front end, network and weights: embeddings of different ids are never compared. The `calibration_id` hashes
 the calibration and the operating points, which may change without touching a stored embedding.
 """
 
@@ -47,9 +47,12 @@ class Bundle:
         return self.path / ENCODER
 
 
-def encoder_id_of(module: nn.Module, front_end: Mapping[str, Any]) -> str:
-    """Hash of the front end's description and of every weight and buffer, by name: 16 hex digits."""
-    digest = hashlib.sha256(json.dumps(front_end, sort_keys=True).encode())
+def encoder_id_of(module: nn.Module, front_end: Mapping[str, Any], network: Mapping[str, Any]) -> str:
+    """Hash of front end and network as described and of every weight and buffer, by name: 16 hex digits.
+
+    The description counts: the same weights at another stride make other embeddings.
+    """
+    digest = hashlib.sha256(json.dumps([front_end, network], sort_keys=True).encode())
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -114,7 +117,7 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             raise BundleError(f"{card_path} has bundle format {version}; this version reads {FORMAT_VERSION}")
         _verify_files(path, files)
         calibration = Calibration(**card["calibration"])
-        points = {name: _operating_point(point) for name, point in card["operating_points"].items()}
+        points = {name: operating_point_from(point) for name, point in card["operating_points"].items()}
         bundle = Bundle(
             path, sha256, card["bundle_id"], card["encoder_id"], int(card["n_embedding"]), calibration, points, card
         )
@@ -142,6 +145,7 @@ def _verify_files(path: Path, files: Mapping[str, str]) -> None:
             raise BundleError(f"{name} in the bundle at {path} was altered: its SHA-256 is not the one in {CARD}")
 
 
-def _operating_point(table: dict[str, Any]) -> OperatingPoint:
+def operating_point_from(table: Mapping[str, Any]) -> OperatingPoint:
+    """An OperatingPoint from its JSON. Raises KeyError, TypeError or ValueError for anything else."""
     intervals = {name: (float(table[name][0]), float(table[name][1])) for name in ("fmr_interval", "fnmr_interval")}
     return OperatingPoint(**{**table, **intervals})

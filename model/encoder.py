@@ -45,6 +45,8 @@ class EncoderConfig:
         n_blocks = len(self.channels)
         if not n_blocks or any(len(x) != n_blocks for x in (self.strides_mel, self.strides_time, self.residual)):
             raise ValueError("channels, strides_mel, strides_time and residual need one entry for each CNN block")
+        if min(*self.channels, *self.strides_mel, *self.strides_time, self.n_mels, self.n_hidden, self.n_embedding) < 1:
+            raise ValueError("channels, strides and sizes are at least 1")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is one of {', '.join(POOLINGS)}; got {self.pooling!r}")
         if self.downsampling not in DOWNSAMPLINGS:

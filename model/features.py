@@ -30,6 +30,21 @@ LOG_FLOOR: Final[float] = 1e-6
 NORMALISATIONS = ("mean", "mean_std")
 
 
+def describe_front_end(n_mels: int, normalisation: str) -> dict[str, int | float | str]:
+    """What stands between samples and network: a part of the encoder's identity, and of a feature cache's."""
+    return {
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "window_s": WINDOW_S,
+        "hop_s": HOP_S,
+        "n_fft": N_FFT,
+        "f_min_hz": F_MIN_HZ,
+        "f_max_hz": F_MAX_HZ,
+        "log_floor": LOG_FLOOR,
+        "n_mels": n_mels,
+        "normalisation": normalisation,
+    }
+
+
 def n_frames(n_samples: Tensor, n_window: int = N_WINDOW_SAMPLES, n_hop: int = N_HOP_SAMPLES) -> Tensor:
     """How many whole windows fit: (batch,) samples -> (batch,) frames, int64, never negative."""
     frames = torch.div(n_samples - n_window, n_hop, rounding_mode="floor") + 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from model.bundle import calibration_id_of
+from model.bundle import calibration_id_of, operating_point_from
 from model.calibration import Calibration, logit
 from model.decision import OperatingPoint
 from model.errors import InvalidArgument
@@ -30,6 +30,8 @@ MAX_INTERVAL_FACTOR = 3.0
 
 @dataclass(frozen=True)
 class CalibrationResult:
+    encoder_id: str
+    """The encoder whose scores these were; no other may use this calibration."""
     calibration: Calibration
     operating_points: Mapping[str, OperatingPoint]
     fitted_on: str
@@ -58,8 +60,16 @@ def fit_line(scores: Scores, labels: Labels, prior: float) -> tuple[float, float
     return float(slope), float(intercept)
 
 
-def calibrate(trials: Trials, scores: Scores, fitted_on: str) -> CalibrationResult:
-    """Fits the line and the operating points that the trials support."""
+def calibrate(trials: Trials, scores: Scores, *, encoder_id: str, fitted_on: str) -> CalibrationResult:
+    """Fits the line and the operating points that the trials support.
+
+    Raises InvalidArgument where there are not both target and non-target trials.
+    """
+    if not trials.labels.any() or trials.labels.all():
+        raise InvalidArgument(
+            f"calibration needs two speakers with two clips at least; {fitted_on} give {int(trials.labels.sum())} "
+            f"target and {int((~trials.labels).sum())} non-target trials"
+        )
     slope, intercept = fit_line(scores, trials.labels, FIT_PRIOR)
     llrs = slope * scores + intercept
     curve = error_curve(llrs, trials.labels)
@@ -83,6 +93,7 @@ def calibrate(trials: Trials, scores: Scores, fitted_on: str) -> CalibrationResu
         points[name] = point
     calibration_id = calibration_id_of(slope, intercept, FIT_PRIOR, points)
     return CalibrationResult(
+        encoder_id=encoder_id,
         calibration=Calibration(slope, intercept, FIT_PRIOR, calibration_id),
         operating_points=points,
         fitted_on=fitted_on,
@@ -101,17 +112,12 @@ def load_calibration(path: Path) -> CalibrationResult:
     """Raises InvalidArgument where the file was not made by `vouch-train calibrate`."""
     try:
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        points = {name: _point(point) for name, point in table.pop("operating_points").items()}
+        points = {name: operating_point_from(point) for name, point in table.pop("operating_points").items()}
         return CalibrationResult(
             **{**table, "calibration": Calibration(**table["calibration"]), "operating_points": points}
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidArgument(f"{path} is not a calibration made by `vouch-train calibrate`: {error}") from error
-
-
-def _point(table: dict[str, Any]) -> OperatingPoint:
-    intervals = {name: tuple(table[name]) for name in ("fmr_interval", "fnmr_interval")}
-    return OperatingPoint(**{**table, **intervals})
 
 
 def _measure(name: str, threshold: float, llrs: Scores, trials: Trials, measured_on: str) -> OperatingPoint:

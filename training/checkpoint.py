@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
+from model.bundle import encoder_id_of
 from model.encoder import SiameseEncoder, WaveformEncoder
 from model.errors import InvalidArgument
+from model.features import describe_front_end
 from training.recipe import Recipe, recipe_from
 
 FORMAT = 1
@@ -25,7 +27,7 @@ class Checkpoint:
     optimiser: dict[str, Any]
     scheduler: dict[str, Any]
     training_data: dict[str, Any]
-    """What the encoder heard: corpora, speakers, clips, hours; goes into the bundle's card."""
+    """What the encoder heard: corpora, speakers, clips, hours, and a hash of the rows; goes into the bundle's card."""
     elapsed_s: float
 
 
@@ -58,3 +60,14 @@ def waveform_encoder(checkpoint: Checkpoint) -> WaveformEncoder:
     assert isinstance(encoder, SiameseEncoder)
     encoder.load_state_dict(checkpoint.encoder)
     return module.eval()
+
+
+def describe_network(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(front end, network): the parts of an encoder's identity that are not weights."""
+    config = checkpoint.recipe.encoder
+    return describe_front_end(config.n_mels, config.normalisation), asdict(config)
+
+
+def encoder_id(checkpoint: Checkpoint, module: WaveformEncoder) -> str:
+    """The id that the exported encoder will have."""
+    return encoder_id_of(module, *describe_network(checkpoint))

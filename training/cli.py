@@ -12,13 +12,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.errors import VouchError
+from model.bundle import CARD
+from model.errors import InvalidArgument, VouchError
 from training import calibrate as calibration_stage
 from training import evaluate as evaluation_stage
 from training import export as export_stage
 from training import prepare as preparation_stage
 from training import train as training_stage
-from training.dataset import read_prepared
+from training.dataset import read_prepared, rows_sha256
 from training.encoders import embed_files, open_encoder
 from training.recipe import load_recipe
 from training.trials import all_pairs, read_trials
@@ -41,6 +42,13 @@ def _plain_errors(threads: int = 0) -> Iterator[None]:
     except VouchError as error:
         errors.print(f"[red]error:[/red] {error}", highlight=False)
         raise typer.Exit(3) from error
+
+
+def beside(encoder: Path) -> Path:
+    """Where results on an encoder go unless told otherwise: a run's own folder; never into a bundle, which is sealed."""
+    if (encoder / CARD).is_file():
+        return Path("runs") / encoder.resolve().name
+    return encoder if encoder.is_dir() else encoder.parent
 
 
 @app.command()
@@ -92,9 +100,9 @@ def evaluate(
 ) -> None:
     """Score trial lists: EER with an interval over speakers, minDCF, accuracy, DET curve, histogram."""
     with _plain_errors(threads):
-        folder = out or (encoder if encoder.is_dir() else encoder.parent) / "evaluation"
+        folder = out or beside(encoder) / "evaluation"
         fitted = calibration_stage.load_calibration(calibration) if calibration else None
-        table = Table("trial list", "score", "EER %", "95 %", "minDCF(0.01)", "accuracy %")
+        table = Table("trial list", "score", "EER %", "95 %", "minDCF(0.01)", "balanced accuracy %")
         results = evaluation_stage.evaluate(
             encoder,
             [read_trials(path, root) for path in trials],
@@ -120,14 +128,23 @@ def calibrate(
 ) -> None:
     """Fit score -> LLR and the operating points on the validation speakers, neither trained nor tested on."""
     with _plain_errors(threads):
+        opened = open_encoder(encoder)
         rows = read_prepared(data / "utterances.csv", "validation")
+        if not rows:
+            raise InvalidArgument(f"{data} has no validation speakers to calibrate on")
+        trained_on = rows_sha256(read_prepared(data / "utterances.csv", "train"))
+        if opened.training_sha256 not in (None, trained_on):
+            raise InvalidArgument(
+                f"{encoder} was trained on other clips than the train split of {data}, so {data}'s validation speakers "
+                "may be among those it knows; give the data set that it was trained on"
+            )
         trials = all_pairs("validation", [r.utterance.path for r in rows], [r.utterance.speaker for r in rows])
-        embeddings = embed_files(open_encoder(encoder).module, trials.paths, "validation")
+        embeddings = embed_files(opened.module, trials.paths, "validation")
         corpora = ", ".join(sorted({row.utterance.corpus for row in rows}))
         fitted_on = f"{trials.n_speakers} validation speakers of {corpora}, {len(rows)} clips, all pairs"
         scores = evaluation_stage.score_trials(trials, embeddings, "cosine")
-        result = calibration_stage.calibrate(trials, scores, fitted_on)
-        path = out or (encoder if encoder.is_dir() else encoder.parent) / "calibration.json"
+        result = calibration_stage.calibrate(trials, scores, encoder_id=opened.encoder_id, fitted_on=fitted_on)
+        path = out or beside(encoder) / "calibration.json"
         calibration_stage.save_calibration(result, path)
     table = Table("operating point", "LLR", "FMR %", "FNMR %", title=f"{path}, fitted on {fitted_on}")
     for point in result.operating_points.values():
@@ -146,6 +163,7 @@ def export(
     calibration: Annotated[Path | None, typer.Option(help="calibration.json beside the encoder by default.")] = None,
     evaluation: Annotated[list[Path] | None, typer.Option(help="Reports of `evaluate` for the card.")] = None,
     history: Annotated[list[Path] | None, typer.Option(help="Reports on encoders before this one.")] = None,
+    limit: Annotated[list[str] | None, typer.Option(help="A sentence on what its corpora do not cover.")] = None,
 ) -> None:
     """Write the bundle that the service loads; refuses unless it agrees with the eager encoder to 1e-4."""
     with _plain_errors():
@@ -153,7 +171,13 @@ def export(
         fitted = calibration_stage.load_calibration(calibration or folder / "calibration.json")
         checkpoint = encoder / "last.pt" if encoder.is_dir() else encoder
         bundle = export_stage.export(
-            checkpoint, fitted, out, name=name, evaluations=evaluation or [], history=history or []
+            checkpoint,
+            fitted,
+            out,
+            name=name,
+            evaluations=evaluation or [],
+            history=history or [],
+            limits=limit or [],
         )
     console.print(f"bundle {bundle}")
 

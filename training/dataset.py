@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import soxr
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
 from model.decoding import DecodingLimits, decode
-from model.features import N_WINDOW_SAMPLES, LogMel
+from model.errors import CorruptAudio
+from model.features import N_WINDOW_SAMPLES, LogMel, describe_front_end
 from model.waveform import SAMPLE_RATE_HZ, Samples
 from training.corpora.utterance import SPLITS, CorpusError, Split, Utterance
 
 FIELDS = ("path", "corpus", "speaker", "session", "gender", "split", "duration_s")
+SPHERE_MAGIC = b"NIST_1A"
 LIMITS = DecodingLimits(max_duration_s=3_600.0)
 """Corpora are the trainer's own; the limit only stops a file that lies about its length."""
 
@@ -36,9 +40,34 @@ class PreparedUtterance:
 
 
 def read_samples(path: Path) -> Samples:
-    """Samples of a file through the service's own decoder."""
-    samples: Samples = decode(path.read_bytes(), LIMITS).samples
+    """(n_samples,) at 16 kHz, through the service's own decoder.
+
+    NIST SPHERE, which the LDC's corpora come in and no upload does, is read by libsndfile. Raises AudioError.
+    """
+    data = path.read_bytes()
+    if data.startswith(SPHERE_MAGIC):
+        data = _sphere_to_wav(data)
+    samples: Samples = decode(data, LIMITS).samples
     return samples
+
+
+def _sphere_to_wav(data: bytes) -> bytes:
+    try:
+        samples, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise CorruptAudio(
+            f"a NIST SPHERE file that libsndfile cannot read ({error}); if it is packed with Shorten, unpack it with "
+            "sph2pipe first"
+        ) from error
+    wav = io.BytesIO()
+    soundfile.write(wav, samples, rate_hz, format="WAV", subtype="FLOAT")
+    return wav.getvalue()
+
+
+def rows_sha256(rows: Sequence[PreparedUtterance]) -> str:
+    """Identity of a set of clips: whose they are and what they are called, wherever they lie."""
+    names = sorted(f"{r.utterance.corpus} {r.utterance.speaker} {r.utterance.path.name}" for r in rows)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def write_prepared(rows: Iterable[PreparedUtterance], path: Path) -> None:
@@ -104,7 +133,9 @@ def open_features(
     rows: Sequence[PreparedUtterance], speeds: Sequence[float], n_mels: int, folder: Path
 ) -> FeatureStore:
     """Opens the features of these rows, computing them first where the folder does not have them yet."""
-    key = json.dumps([[str(r.utterance.path), r.utterance.speaker] for r in rows] + [list(speeds), n_mels])
+    # Another front end, another speed or a changed file makes another cache.
+    clips = [[str(r.utterance.path), r.utterance.speaker, *_stamp(r.utterance.path)] for r in rows]
+    key = json.dumps([clips, list(speeds), describe_front_end(n_mels, "")])
     stem = folder / f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if not stem.with_suffix(".npz").is_file():
         _compute(rows, speeds, n_mels, stem)
@@ -133,4 +164,12 @@ def _compute(rows: Sequence[PreparedUtterance], speeds: Sequence[float], n_mels:
                 starts.append(starts[-1] + len(log_mel))
                 labels.append(label_of[f"{row.utterance.speaker}@{speed:g}"])
     part.replace(stem.with_suffix(".f16"))
-    np.savez(stem.with_suffix(".npz"), starts=np.array(starts), labels=np.array(labels), classes=np.array(names))
+    # The index comes last and whole: where it is, so are the frames.
+    with part.open("wb") as file:
+        np.savez(file, starts=np.array(starts), labels=np.array(labels), classes=np.array(names))
+    part.replace(stem.with_suffix(".npz"))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns

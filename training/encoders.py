@@ -11,40 +11,60 @@ from rich.progress import track
 from torch import nn
 
 from model.bundle import CARD, load_bundle
-from model.calibration import Calibration
-from model.embedding import embed
+from model.embedding import MIN_SAMPLES, embed
 from model.encoder import SiameseEncoder
-from model.errors import InvalidArgument
+from model.errors import AudioError, InvalidArgument
 from model.scoring import Embedding
 from model.torchscript import load_encoder
-from training.checkpoint import load_checkpoint, waveform_encoder
+from training.checkpoint import encoder_id, load_checkpoint, waveform_encoder
+from training.corpora.utterance import CorpusError
 from training.dataset import read_samples
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedEncoder:
     name: str
+    encoder_id: str
     module: nn.Module
     """Called as module(samples, lengths), like an exported encoder."""
     siamese: SiameseEncoder | None
     """The eager network, where a checkpoint was opened."""
-    calibration: Calibration | None
+    training_sha256: str | None
+    """Hash of the rows it was trained on, where a checkpoint was opened."""
 
 
 def open_encoder(path: Path) -> OpenedEncoder:
     """A bundle's folder, a run's folder (its last checkpoint) or a checkpoint file. Raises InvalidArgument or BundleError."""
     if (path / CARD).is_file():
         bundle = load_bundle(path)
-        return OpenedEncoder(bundle.bundle_id, load_encoder(bundle.encoder_path), None, bundle.calibration)
+        return OpenedEncoder(bundle.bundle_id, bundle.encoder_id, load_encoder(bundle.encoder_path), None, None)
     file = path / "last.pt" if path.is_dir() else path
     if not file.is_file():
         raise InvalidArgument(f"{path} is neither a bundle, nor a run's folder, nor a checkpoint")
     checkpoint = load_checkpoint(file)
     module = waveform_encoder(checkpoint)
     assert isinstance(module.encoder, SiameseEncoder)
-    return OpenedEncoder(checkpoint.recipe.name, module, module.encoder, None)
+    identity = encoder_id(checkpoint, module)
+    return OpenedEncoder(
+        checkpoint.recipe.name, identity, module, module.encoder, checkpoint.training_data.get("sha256")
+    )
 
 
 def embed_files(module: nn.Module, paths: Sequence[Path], title: str) -> Embedding:
-    """Whole clips through the service's own decoder: (n_clips, n_embedding) float32, not scaled."""
-    return np.concatenate([embed(module, [read_samples(path)]) for path in track(paths, description=title)])
+    """Whole clips through the service's own decoder: (n_clips, n_embedding) float32, not scaled.
+
+    Raises CorpusError naming a clip that cannot be decoded or is shorter than one frame.
+    """
+    return np.concatenate([_embed_file(module, path) for path in track(paths, description=title)])
+
+
+def _embed_file(module: nn.Module, path: Path) -> Embedding:
+    try:
+        samples = read_samples(path)
+    except AudioError as error:
+        raise CorpusError(f"{path}: {error}") from error
+    if len(samples) < MIN_SAMPLES:
+        raise CorpusError(
+            f"{path} has {len(samples)} samples; an embedding needs at least {MIN_SAMPLES}. Leave it out."
+        )
+    return embed(module, [samples])

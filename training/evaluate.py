@@ -21,7 +21,7 @@ from training.dataset import read_prepared
 from training.encoders import OpenedEncoder, embed_files, open_encoder
 from training.metrics import (
     Scores,
-    accuracy,
+    balanced_accuracy,
     best_accuracy_threshold,
     cllr_bits,
     eer,
@@ -53,6 +53,7 @@ class Evaluation:
     """One encoder on one trial list by one kind of score. Rates are fractions, intervals 95 % over speakers."""
 
     encoder: str
+    encoder_id: str
     trials: str
     score: str
     n_target: int
@@ -64,6 +65,7 @@ class Evaluation:
     min_dcf: float
     p_target: float
     accuracy: float
+    """Balanced: the mean of the shares of target and of non-target trials that are on their right side."""
     accuracy_threshold: float
     accuracy_threshold_from: str
     calibrated: CalibratedRates | None = None
@@ -97,6 +99,7 @@ def evaluate_scores(
     scores: Scores,
     *,
     encoder: str,
+    encoder_id: str,
     kind: str,
     threshold: tuple[float, str] | None = None,
     calibration: CalibrationResult | None = None,
@@ -111,6 +114,7 @@ def evaluate_scores(
 
     return Evaluation(
         encoder=encoder,
+        encoder_id=encoder_id,
         trials=trials.name,
         score=kind,
         n_target=int(trials.labels.sum()),
@@ -121,7 +125,7 @@ def evaluate_scores(
         eer_threshold=eer_threshold,
         min_dcf=min_dcf(curve, P_TARGET),
         p_target=P_TARGET,
-        accuracy=accuracy(scores, trials.labels, chosen),
+        accuracy=balanced_accuracy(scores, trials.labels, chosen),
         accuracy_threshold=chosen,
         accuracy_threshold_from=source,
         calibrated=_calibrated(trials, scores, calibration) if calibration and kind == "cosine" else None,
@@ -142,6 +146,10 @@ def evaluate(
     With `data`, the accuracy threshold is chosen on the prepared data set's validation speakers.
     """
     opened = open_encoder(encoder_path)
+    if calibration and calibration.encoder_id != opened.encoder_id:
+        raise InvalidArgument(
+            f"the calibration was fitted to encoder {calibration.encoder_id}, and {encoder_path} is {opened.encoder_id}"
+        )
     thresholds = _validation_thresholds(opened, data, kinds) if data else {}
     out.mkdir(parents=True, exist_ok=True)
     results = []
@@ -150,7 +158,13 @@ def evaluate(
         for kind in kinds:
             scores = score_trials(trials, embeddings, kind, opened.siamese)
             result = evaluate_scores(
-                trials, scores, encoder=opened.name, kind=kind, threshold=thresholds.get(kind), calibration=calibration
+                trials,
+                scores,
+                encoder=opened.name,
+                encoder_id=opened.encoder_id,
+                kind=kind,
+                threshold=thresholds.get(kind),
+                calibration=calibration,
             )
             _write_report(trials, scores, result, out)
             results.append(result)

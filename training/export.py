@@ -13,13 +13,11 @@ from typing import Any
 
 import torch
 
-from model.bundle import ENCODER, encoder_id_of, load_bundle, write_card
+from model.bundle import ENCODER, load_bundle, write_card
 from model.errors import InvalidArgument
-from model.features import F_MAX_HZ, F_MIN_HZ, HOP_S, LOG_FLOOR, N_FFT, WINDOW_S
 from model.torchscript import export_encoder, load_encoder
-from model.waveform import SAMPLE_RATE_HZ
 from training.calibrate import CalibrationResult
-from training.checkpoint import Checkpoint, load_checkpoint, waveform_encoder
+from training.checkpoint import describe_network, encoder_id, load_checkpoint, waveform_encoder
 from training.model_card import write_model_card
 
 TOLERANCE = 1e-4
@@ -27,10 +25,9 @@ TOLERANCE = 1e-4
 
 LIMITS = (
     "No presentation-attack detection: a recording, a voice conversion or a synthetic voice of the speaker is not told apart from the speaker.",
-    "One session a speaker in every corpus it was measured on: the channel helps, so expect more errors across devices and days.",
-    "Trained on read English, half of it by Mandarin speakers, many of them children, over phones; other languages, ages and far microphones are untested.",
     "Clips with under a second of net speech score near chance level; the service calls them inconclusive.",
 )
+"""What holds for every encoder; what comes from its corpora is given to `export`."""
 
 
 def export(
@@ -41,14 +38,29 @@ def export(
     name: str,
     evaluations: Sequence[Path] = (),
     history: Sequence[Path] = (),
+    limits: Sequence[str] = (),
 ) -> Path:
     """Writes the bundle whole or not at all, and reads it back through the service's own loader.
 
     `evaluations` and `history` are JSON files of `vouch-train evaluate`: this encoder's, and those of encoders before
-    it. Raises InvalidArgument where the exported module differs from the eager one by more than 1e-4.
+    it; `limits` are sentences for the card. Raises InvalidArgument where the exported module differs from the eager one
+    by more than 1e-4, or where the calibration or an evaluation was made with other weights.
     """
     checkpoint = load_checkpoint(checkpoint_path)
     module = waveform_encoder(checkpoint)
+    identity = encoder_id(checkpoint, module)
+    if calibration.encoder_id != identity:
+        raise InvalidArgument(
+            f"the calibration was fitted to encoder {calibration.encoder_id}, and this checkpoint is {identity}; "
+            "run `vouch-train calibrate` on it again"
+        )
+    measured = [_read(path) for path in evaluations]
+    for path, report in zip(evaluations, measured, strict=True):
+        if report["encoder_id"] != identity:
+            raise InvalidArgument(
+                f"{path} measured encoder {report['encoder_id']}, and this checkpoint is {identity}; evaluate it again, "
+                "or give the report as history"
+            )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch) / "bundle"
@@ -59,12 +71,12 @@ def export(
             raise InvalidArgument(
                 f"the exported encoder differs from the eager one by {difference:.2g}; at most {TOLERANCE:g} is allowed"
             )
-        front_end = describe_front_end(checkpoint)
+        front_end, network = describe_network(checkpoint)
         about = {
             "name": name,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "front_end": front_end,
-            "encoder": asdict(checkpoint.recipe.encoder),
+            "encoder": network,
             "n_parameters": sum(parameter.numel() for parameter in module.parameters()),
             "export_difference": difference,
             "training": {
@@ -80,13 +92,13 @@ def export(
                 "min_cllr_bits": calibration.min_cllr_bits,
                 "unsupported_operating_points": dict(calibration.unsupported),
             },
-            "evaluations": [_read(path) for path in evaluations],
+            "evaluations": measured,
             "history": [_read(path) for path in history],
-            "limits": list(LIMITS),
+            "limits": [*LIMITS, *limits],
         }
         write_card(
             folder,
-            encoder_id=encoder_id_of(module, front_end),
+            encoder_id=identity,
             n_embedding=checkpoint.recipe.encoder.n_embedding,
             calibration=calibration.calibration,
             operating_points=calibration.operating_points,
@@ -119,27 +131,12 @@ def export_difference(eager: torch.nn.Module, exported: torch.nn.Module) -> floa
     return max(float(batched), *(float(difference.abs().max()) for difference in alone))
 
 
-def describe_front_end(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What stands between samples and network; a part of the encoder's identity."""
-    encoder = checkpoint.recipe.encoder
-    return {
-        "sample_rate_hz": SAMPLE_RATE_HZ,
-        "window_s": WINDOW_S,
-        "hop_s": HOP_S,
-        "n_fft": N_FFT,
-        "f_min_hz": F_MIN_HZ,
-        "f_max_hz": F_MAX_HZ,
-        "log_floor": LOG_FLOOR,
-        "n_mels": encoder.n_mels,
-        "normalisation": encoder.normalisation,
-    }
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidArgument(f"{path} is not a report of `vouch-train evaluate`: {error}") from error
-    if "eer" not in table:
-        raise InvalidArgument(f"{path} is not a report of `vouch-train evaluate`: it has no eer")
+    missing = [key for key in ("eer", "encoder_id") if key not in table]
+    if missing:
+        raise InvalidArgument(f"{path} is not a report of `vouch-train evaluate`: it has no {missing[0]}")
     return table

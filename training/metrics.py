@@ -55,9 +55,10 @@ def min_dcf(curve: ErrorCurve, p_target: float, c_miss: float = 1.0, c_fa: float
     return float(cost.min() / min(c_miss * p_target, c_fa * (1.0 - p_target)))
 
 
-def accuracy(scores: Scores, labels: Labels, threshold: float) -> float:
-    """Share of trials on the right side of a threshold that was chosen elsewhere."""
-    return float(((scores >= threshold) == labels).mean())
+def balanced_accuracy(scores: Scores, labels: Labels, threshold: float) -> float:
+    """Mean share of target and of non-target trials on the right side of a threshold, as on balanced pairs."""
+    fmr, fnmr = rates_at(scores, labels, threshold)
+    return 1.0 - (fmr + fnmr) / 2.0
 
 
 def best_accuracy_threshold(scores: Scores, labels: Labels) -> float:

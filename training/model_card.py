@@ -13,7 +13,7 @@ def percent(rate: float) -> str:
 
 def _evaluation_rows(evaluations: list[dict[str, Any]]) -> list[str]:
     lines = [
-        "| encoder | trial list | score | trials (target + non-target) | speakers | EER % [95 %] | minDCF(0.01) | accuracy % |",
+        "| encoder | trial list | score | trials (target + non-target) | speakers | EER % [95 %] | minDCF(0.01) | balanced accuracy % |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in evaluations:

@@ -9,6 +9,9 @@ import numpy as np
 
 from training.corpora.utterance import CorpusError, Split, Utterance
 
+MIN_TRAINING_SPEAKERS = 4
+"""With fewer, none can be spared for validation."""
+
 
 def assign_splits(
     utterances: Sequence[Utterance], *, validation_fraction: float, test_fraction: float, seed: int
@@ -17,7 +20,9 @@ def assign_splits(
 
     A corpus's own splits are kept. Speakers without one are drawn at random by `seed`: into validation and, where
     their corpus has no test split of its own, into test; the rest train. A train speaker of a corpus that lacks
-    validation (TIMIT) may be drawn because its reader leaves the split open.
+    validation (TIMIT) may be drawn because its reader leaves the split open. Where nobody at all would be left for
+    validation, two speakers or `validation_fraction` of those that train are drawn: without any, nothing can be
+    calibrated.
     Raises CorpusError where a speaker stands in two splits.
     """
     own = {u.speaker: u.split for u in utterances if u.split is not None}
@@ -37,4 +42,8 @@ def assign_splits(
         for position, speaker in enumerate(order):
             is_test, is_validation = position < n_test, position < n_test + n_validation
             assigned[speaker] = "test" if is_test else "validation" if is_validation else "train"
+    training = sorted(speaker for speaker, split in assigned.items() if split == "train")
+    if "validation" not in assigned.values() and validation_fraction > 0 and len(training) >= MIN_TRAINING_SPEAKERS:
+        n_validation = max(2, round(validation_fraction * len(training)))
+        assigned |= {training[i]: "validation" for i in rng.permutation(len(training))[:n_validation]}
     return [replace(utterance, split=assigned[utterance.speaker]) for utterance in utterances]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import nn
@@ -16,7 +17,7 @@ from model.errors import InvalidArgument
 from model.features import FRAMES_PER_S
 from training.augment import augment
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from training.dataset import PreparedUtterance, open_features, read_prepared
+from training.dataset import PreparedUtterance, open_features, read_prepared, rows_sha256
 from training.losses import EmbeddedBatch, make_objective
 from training.recipe import OptimiserConfig, Recipe
 from training.runlog import RunLog
@@ -24,6 +25,8 @@ from training.sampling import Batch, CropSampler
 from training.validation import validate
 
 CHECKPOINT_EVERY_S = 120.0
+AUGMENTATION_STREAM = 1
+"""Apart from the sampler's own stream, so that who is in a batch says nothing about what happens to the crops."""
 
 
 def train(recipe: Recipe, data: Path, out: Path, *, max_steps: int | None = None, resume: bool = True) -> Path:
@@ -32,7 +35,7 @@ def train(recipe: Recipe, data: Path, out: Path, *, max_steps: int | None = None
     `data` is the folder that `prepare` wrote, `out` takes checkpoints, log.csv, TensorBoard events and curves. A run
     that was stopped goes on from its last checkpoint to the same weights that it would have reached unstopped.
     `max_steps` ends the run early, on the full run's schedule. Raises InvalidArgument where `out` holds another
-    recipe's run, CorpusError where the data set has no training speakers.
+    recipe's run or one on other clips, or where there are fewer than two training speakers.
     """
     torch.manual_seed(recipe.seed)
 
@@ -44,7 +47,7 @@ def train(recipe: Recipe, data: Path, out: Path, *, max_steps: int | None = None
     if n_speakers < 2:
         raise InvalidArgument(f"{data} has {n_speakers} training speakers; training needs at least 2")
     features = open_features(train_rows, recipe.data.speeds, recipe.encoder.n_mels, data)
-    heldout = open_features(validation_rows, (1.0,), recipe.encoder.n_mels, data)
+    heldout = open_features(validation_rows, (1.0,), recipe.encoder.n_mels, data) if validation_rows else None
     sampler = CropSampler(features, recipe.seed)
 
     # Model and optimiser
@@ -62,6 +65,11 @@ def train(recipe: Recipe, data: Path, out: Path, *, max_steps: int | None = None
         if checkpoint.recipe != recipe:
             raise InvalidArgument(
                 f"{out} holds a run of another recipe ({checkpoint.recipe.name}); choose another folder"
+            )
+        if checkpoint.training_data["sha256"] != rows_sha256(train_rows):
+            raise InvalidArgument(
+                f"{out} holds a run on other training clips than those of {data}: going on would mix up its speakers. "
+                "Choose another folder"
             )
         encoder.load_state_dict(checkpoint.encoder)
         objective.load_state_dict(checkpoint.objective)
@@ -97,7 +105,7 @@ def train(recipe: Recipe, data: Path, out: Path, *, max_steps: int | None = None
             log.step(step, loss, result.accuracy, learning_rate, elapsed_s + timer())
             progress.update(bar, completed=step, status=f"loss {loss:.3f} accuracy {result.accuracy:.3f}")
             if step % (recipe.steps_per_epoch * recipe.validate_every) == 0 or step == n_steps:
-                log.validation(step, validate(encoder, heldout), elapsed_s + timer())
+                log.validation(step, validate(encoder, heldout) if heldout else None, elapsed_s + timer())
                 log.draw_curves()
             if timer() - saved_at_s > CHECKPOINT_EVERY_S:
                 save(last)
@@ -109,7 +117,7 @@ def train(recipe: Recipe, data: Path, out: Path, *, max_steps: int | None = None
 
 def draw(recipe: Recipe, sampler: CropSampler, step: int) -> Batch:
     """The batch of a step: crops of one random length, augmented; a function of the recipe's seed and the step."""
-    rng = sampler.rng(step)
+    rng = np.random.default_rng([recipe.seed, step, AUGMENTATION_STREAM])
     n_frames = round(rng.uniform(*recipe.sampling.crop_s) * FRAMES_PER_S)
     take = sampler.pairs if recipe.sampling.kind == "pairs" else sampler.speakers
     batch = take(step, recipe.sampling.batch_size, n_frames)
@@ -132,13 +140,14 @@ def make_optimiser(
 
 
 def describe(rows: Sequence[PreparedUtterance]) -> dict[str, Any]:
-    """Corpora, speakers, clips and hours, for the card."""
+    """Corpora, speakers, clips and hours, for the card; the hash tells one training set from another."""
     corpora = sorted({row.utterance.corpus for row in rows})
     return {
         "corpora": corpora,
         "n_speakers": len({row.utterance.speaker for row in rows}),
         "n_clips": len(rows),
         "hours": round(sum(row.duration_s for row in rows) / 3600, 2),
+        "sha256": rows_sha256(rows),
     }
 
 

@@ -50,12 +50,14 @@ def read_trials(path: Path, root: Path) -> Trials:
         a_name, b_name = cells[1:]
         a_index = index.setdefault(a_name, len(index))
         rows.append((int(cells[0]), a_index, index.setdefault(b_name, len(index))))
-    if not rows:
-        raise CorpusError(f"{path} has no trials")
+    if {label for label, _, _ in rows} != {0, 1}:
+        raise CorpusError(
+            f"{path} needs target (1) and non-target (0) trials; it has {len(rows)} trials of one kind at most"
+        )
     paths = tuple(root / name for name in index)
     for clip in paths:
         if not clip.is_file():
-            raise CorpusError(f"{path} names {clip.relative_to(root)}, which is not below {root}")
+            raise CorpusError(f"{path} names {clip}, which is not there; its paths are relative to {root}")
     labels, a, b = (np.array(column) for column in zip(*rows, strict=True))
     is_target = labels.astype(bool)
     target_pairs = [(i, j) for label, i, j in rows if label]

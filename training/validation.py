@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.encoder import SiameseEncoder
 from training.dataset import FeatureStore
-from training.metrics import accuracy, best_accuracy_threshold, eer, error_curve
+from training.metrics import balanced_accuracy, best_accuracy_threshold, eer, error_curve
 
 N_BATCH = 16
 N_CHUNK = 100_000
@@ -20,7 +20,7 @@ N_CHUNK = 100_000
 
 @dataclass(frozen=True)
 class Validation:
-    """All pairs of the held-out clips. `threshold` is the one of best balanced accuracy on them."""
+    """All pairs of the held-out clips; accuracies are balanced, at the threshold that is best for them."""
 
     eer: float
     accuracy: float
@@ -75,6 +75,6 @@ def validate(encoder: SiameseEncoder, features: FeatureStore) -> Validation | No
     head_eer = head_accuracy = None
     if head is not None:
         head_eer = eer(error_curve(head, labels))[0]
-        head_accuracy = accuracy(head, labels, best_accuracy_threshold(head, labels))
+        head_accuracy = balanced_accuracy(head, labels, best_accuracy_threshold(head, labels))
     rate, _ = eer(error_curve(scores, labels))
-    return Validation(rate, accuracy(scores, labels, threshold), threshold, head_eer, head_accuracy)
+    return Validation(rate, balanced_accuracy(scores, labels, threshold), threshold, head_eer, head_accuracy)

@@ -125,7 +125,7 @@ def test_the_service_scores_with_it_as_the_lab_does(folder: Path, tmp_path: Path
         (["prepare", "tapes:/x"], "KIND one of"),
         (["train", "--recipe", "missing"], "there is no recipe"),
         (["train", "--data", "nowhere"], "make it with `vouch-train prepare`"),
-        (["calibrate", "--encoder", "nowhere"], "there is no prepared data set"),
+        (["calibrate", "--encoder", "nowhere"], "neither a bundle, nor a run's folder, nor a checkpoint"),
     ],
 )
 def test_a_wrong_command_says_what_to_do(
@@ -135,6 +135,17 @@ def test_a_wrong_command_says_what_to_do(
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 3
     assert message in " ".join(result.output.split())
+
+
+def test_a_calibration_of_other_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    common = ("--recipe", folder / "tiny.toml", "--data", folder / "data", "--out", tmp_path / "run")
+    run("train", *common, "--steps", 2)
+    calibration = ("--calibration", folder / "run" / "calibration.json")
+    arguments = ["export", "--encoder", tmp_path / "run", *calibration, "--out", tmp_path / "bundle"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 3
+    assert "run `vouch-train calibrate` on it again" in " ".join(result.output.split())
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_an_export_that_differs_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from model.torchscript import export_encoder, load_encoder
 TINY = EncoderConfig(
     n_mels=16, channels=(4, 4), strides_mel=(2, 2), strides_time=(2, 2), residual=(0, 1), n_hidden=4, n_embedding=6
 )
+NETWORK = asdict(TINY)
 POINTS = {"eer": OperatingPoint("eer", 0.5, 0.1, 0.1, (0.0, 0.2), (0.0, 0.2), 30, 300, "made trials")}
 
 
@@ -29,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     calibration = Calibration(9.0, -3.0, 0.5, calibration_id_of(9.0, -3.0, 0.5, POINTS))
     write_card(
         path,
-        encoder_id=encoder_id_of(module, {"n_mels": 16}),
+        encoder_id=encoder_id_of(module, {"n_mels": 16}, NETWORK),
         n_embedding=6,
         calibration=calibration,
         operating_points=POINTS,
@@ -62,15 +64,16 @@ def test_the_exported_encoder_is_the_eager_one(folder: Path) -> None:
     assert np.abs(eager[0] - embed(exported, clips[:1])[0]).max() <= 1e-4
 
 
-def test_the_encoders_identity_is_its_weights_and_its_front_end() -> None:
+def test_the_encoders_identity_is_its_weights_its_network_and_its_front_end() -> None:
     torch.manual_seed(1)
     module = WaveformEncoder(TINY)
-    before = encoder_id_of(module, {"n_mels": 16})
-    assert before == encoder_id_of(module, {"n_mels": 16})
-    assert before != encoder_id_of(module, {"n_mels": 17})
+    before = encoder_id_of(module, {"n_mels": 16}, NETWORK)
+    assert before == encoder_id_of(module, {"n_mels": 16}, NETWORK)
+    assert before != encoder_id_of(module, {"n_mels": 17}, NETWORK)
+    assert before != encoder_id_of(module, {"n_mels": 16}, {**NETWORK, "strides_time": (2, 1)})
     with torch.no_grad():
         next(module.parameters())[0] += 1e-3
-    assert before != encoder_id_of(module, {"n_mels": 16})
+    assert before != encoder_id_of(module, {"n_mels": 16}, NETWORK)
 
 
 def test_an_altered_weight_file_is_refused(folder: Path) -> None:

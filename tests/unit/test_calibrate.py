@@ -57,7 +57,7 @@ def test_reversed_or_constant_scores_cannot_be_calibrated() -> None:
 
 def test_operating_points_have_the_rates_they_say() -> None:
     trials, scores = made_trials(60, 6, 0.25)
-    result = calibrate(trials, scores, "made speakers")
+    result = calibrate(trials, scores, encoder_id="e", fitted_on="made speakers")
     llrs = result.calibration.slope * scores + result.calibration.intercept
     assert {"eer", "fmr_1e-2"} <= result.operating_points.keys()
     for point in result.operating_points.values():
@@ -70,14 +70,14 @@ def test_operating_points_have_the_rates_they_say() -> None:
 
 def test_a_point_that_the_data_cannot_support_is_not_written() -> None:
     trials, scores = made_trials(8, 5, 0.25)
-    result = calibrate(trials, scores, "few")
+    result = calibrate(trials, scores, encoder_id="e", fitted_on="few")
     assert "fmr_1e-3" not in result.operating_points
     assert "30000 give 30 false matches" in result.unsupported["fmr_1e-3"]
 
 
 def test_a_calibration_reads_back_as_it_was_written(tmp_path: Path) -> None:
     trials, scores = made_trials(30, 5, 0.3)
-    result = calibrate(trials, scores, "made")
+    result = calibrate(trials, scores, encoder_id="e", fitted_on="made")
     save_calibration(result, tmp_path / "c.json")
     assert load_calibration(tmp_path / "c.json") == result
 
@@ -117,7 +117,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 
 def test_an_evaluation_reports_what_the_trials_are() -> None:
     trials, scores = made_trials(20, 4, 0.3)
-    result = evaluate_scores(trials, scores, encoder="e", kind="distance")
+    result = evaluate_scores(trials, scores, encoder="e", encoder_id="x", kind="distance")
     assert (result.n_target, result.n_speakers) == (20 * 6, 20)
     assert result.eer_interval[0] <= result.eer <= result.eer_interval[1]
     assert 0 < result.eer < 0.2
@@ -148,11 +148,18 @@ def test_speakers_in_one_folder_are_told_apart_by_the_trials(tmp_path: Path) -> 
     [
         ("2 x/1.wav x/2.wav", "line 1: a trial is `label path path`"),
         ("1 x/1.wav", "line 1"),
-        ("1 x/1.wav x/9.wav", "x/9.wav, which is not below"),
-        ("", "has no trials"),
+        ("1 x/1.wav x/9.wav\n0 x/1.wav y/1.wav", "x/9.wav, which is not there"),
+        ("", "it has 0 trials"),
+        ("1 x/1.wav x/2.wav", "needs target .1. and non-target .0. trials"),
         ("1 x/1.wav x/2.wav\n0 x/2.wav x/1.wav", "trial 2 says two speakers"),
     ],
 )
 def test_a_wrong_trial_list_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(CorpusError, match=message):
         read_trials(write_list(tmp_path, text), tmp_path)
+
+
+def test_one_speaker_is_no_calibration_set() -> None:
+    trials = all_pairs("t", [Path("/a"), Path("/b"), Path("/c")], ["x", "x", "x"])
+    with pytest.raises(InvalidArgument, match="3 target and 0 non-target trials"):
+        calibrate(trials, np.zeros(3), encoder_id="e", fitted_on="1 speaker")

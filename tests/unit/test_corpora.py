@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from model.errors import AudioError
 from training.corpora.utterance import CorpusError, Utterance
-from training.dataset import read_prepared
+from training.dataset import read_prepared, read_samples
 from training.prepare import prepare, read_corpus
 from training.splits import assign_splits
 
@@ -77,8 +78,8 @@ def test_librispeech(tmp_path: Path) -> None:
 def test_manifest(tmp_path: Path) -> None:
     rows = read_corpus(f"manifest:{manifest(tmp_path)}")
     assert [(u.speaker, u.session, u.gender, u.split) for u in rows] == [
-        ("a", "1", "f", "train"),
-        ("b", "1", "", "validation"),
+        ("made/a", "1", "f", "train"),
+        ("made/b", "1", "", "validation"),
     ]
 
 
@@ -165,3 +166,36 @@ def test_prepare_names_a_clip_that_cannot_be_read_and_writes_nothing(tmp_path: P
     with pytest.raises(CorpusError, match=r"1\.wav"):
         prepare([f"manifest:{root}"], tmp_path / "out")
     assert not (tmp_path / "out" / "utterances.csv").exists()
+
+
+def test_nobody_for_validation_means_some_training_speakers_are_drawn() -> None:
+    split = assign_splits(utterances("c", 10, "train"), validation_fraction=0.1, test_fraction=0.1, seed=1)
+    of = {u.speaker: u.split for u in split}
+    assert sorted(of.values()).count("validation") == 2
+    assert sorted(of.values()).count("train") == 8
+
+
+def test_one_label_in_two_corpora_is_two_people(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        root = tmp_path / name
+        clip(root / "1" / "a.wav")
+        (root / "manifest.csv").write_text("path,speaker\n1/a.wav,1\n")
+    rows = [u for name in ("one", "two") for u in read_corpus(f"manifest:{tmp_path / name}")]
+    assert {u.speaker for u in rows} == {"one/1", "two/1"}
+
+
+def test_timit_is_read_in_the_sphere_files_that_it_comes_in(tmp_path: Path) -> None:
+    path = tmp_path / "corpus" / "TRAIN" / "DR1" / "FCJF0" / "SA1.WAV"
+    path.parent.mkdir(parents=True)
+    samples = (0.1 * np.random.default_rng(0).standard_normal(8_000)).astype(np.float32)
+    soundfile.write(path, samples, 16_000, format="NIST", subtype="PCM_16")
+    assert path.read_bytes().startswith(b"NIST_1A")
+    assert np.abs(read_samples(path) - samples).max() < 1e-4
+    assert [s.n_clips for s in prepare([f"timit:{tmp_path / 'corpus'}"], tmp_path / "out")] == [1]
+
+
+def test_a_packed_sphere_file_says_how_to_unpack_it(tmp_path: Path) -> None:
+    header = b"NIST_1A\n   1024\nsample_coding -s26 pcm,embedded-shorten-v2.00\nend_head\n"
+    (tmp_path / "a.wav").write_bytes(header.ljust(1_024) + bytes(2_000))
+    with pytest.raises(AudioError, match="sph2pipe"):
+        read_samples(tmp_path / "a.wav")

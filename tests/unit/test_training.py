@@ -100,3 +100,17 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "last.pt").write_bytes(b"nothing")
     with pytest.raises(InvalidArgument, match="not a checkpoint of vouch-train"):
         load_checkpoint(tmp_path / "last.pt")
+
+
+def test_a_run_is_not_continued_on_other_speakers(data: Path, tmp_path: Path) -> None:
+    train(RECIPE, data, tmp_path / "run", max_steps=1)
+    text = (data / "utterances.csv").read_text()
+    (tmp_path / "utterances.csv").write_text(text.replace("made/s0,", "made/s1x,"))
+    with pytest.raises(InvalidArgument, match="on other training clips"):
+        train(RECIPE, tmp_path, tmp_path / "run")
+
+
+def test_a_run_needs_no_validation_speakers(data: Path, tmp_path: Path) -> None:
+    lines = (data / "utterances.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "utterances.csv").write_text("".join(line for line in lines if ",validation," not in line))
+    assert load_checkpoint(train(RECIPE, tmp_path, tmp_path / "run", max_steps=1)).step == 1

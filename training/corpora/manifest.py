@@ -45,10 +45,11 @@ def read_manifest(path: Path) -> Iterator[Utterance]:
                 raise CorpusError(f"{manifest} line {number}: there is no file {row['path']}")
             if not row["speaker"]:
                 raise CorpusError(f"{manifest} line {number}: the speaker is empty")
+            corpus = row.get("corpus") or manifest.parent.name
             yield Utterance(
                 path=audio,
-                corpus=row.get("corpus") or manifest.parent.name,
-                speaker=row["speaker"],
+                corpus=corpus,
+                speaker=f"{corpus}/{row['speaker']}",
                 session=row.get("session") or "1",
                 gender=(row.get("gender") or "").lower()[:1],
                 split=SPLIT_NAMES[split],

@@ -22,7 +22,7 @@ class Utterance:
     """The audio file, absolute."""
     corpus: str
     speaker: str
-    """Unique across corpora: readers prefix the corpus's own label where it could collide."""
+    """Unique across corpora: readers put the corpus before its own label."""
     session: str
     """Recording occasion; clips of one session share room and device."""
     gender: str

@@ -1,0 +1,88 @@
+# What people, hooks and CI call. GNU make 3.81 or newer, Linux or macOS; docs/installing.md explains the variables.
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+RECIPE ?= default
+CORPORA ?=
+DATA ?= runs/data
+RUN ?= runs/$(basename $(notdir $(RECIPE)))
+
+BIN := $(VENV)/bin
+REQUIRES_PYTHON := $(shell sed -n 's/^requires-python = "\(.*\)"$$/\1/p' pyproject.toml)
+TORCH_PAIR := $(shell sed -n 's/^ *"\(torch[a-z]*==[^"]*\)",$$/\1/p' pyproject.toml)
+
+# Exits with a sentence where this Python is not in the range that it is given.
+define CHECK_PYTHON
+import re, sys
+low, high = [tuple(map(int, v.split("."))) for v in re.findall("[0-9]+[.][0-9]+", sys.argv[1])]
+if not low <= sys.version_info[:2] < high: sys.exit("$(PYTHON) is Python %d.%d; Vouch needs %s. Name another: make PYTHON=python3.12" % (sys.version_info[:2] + (sys.argv[1],)))
+endef
+export CHECK_PYTHON
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help install install-dev serve test test-slow check train clean torch-index
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo 'PYTHON=python3.12  the interpreter, $(REQUIRES_PYTHON); TORCH_INDEX=URL  where PyTorch comes from (docs/installing.md)'
+
+install: torch-index $(VENV)/.installed ## make .venv and install the service into it
+
+install-dev: torch-index $(VENV)/.installed-dev ## the same with what training, tests and checks need
+
+serve: install ## install, then serve on 127.0.0.1:8000
+	$(BIN)/vouch serve
+
+test: install-dev ## install what tests need, and run them
+	@$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
+
+test-slow: install-dev ## the soak, fault and fuzz loops
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || test $$? = 5 # pytest's status where no test is marked slow
+
+check: install-dev ## lint, format, types, import contracts
+	@$(BIN)/ruff check --extend-select FIX .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+train: install-dev ## CORPORA='manifest:PATH …' RECIPE=default: prepare, train, calibrate, export to runs/RECIPE/bundle
+	@test -n '$(CORPORA)' || { echo "Nothing to train on: set CORPORA, for example make train CORPORA=librispeech:corpora/LibriSpeech" >&2; exit 2; }
+	$(BIN)/vouch-train prepare $(CORPORA) --out $(DATA)
+	$(BIN)/vouch-train train --recipe $(RECIPE) --data $(DATA) --out $(RUN)
+	$(BIN)/vouch-train calibrate --encoder $(RUN) --data $(DATA)
+	$(BIN)/vouch-train export --encoder $(RUN) --out $(RUN)/bundle
+
+clean: ## remove the environment and every cache; data/, runs/ and bundles/ stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(wildcard app model training tests bench) -name __pycache__ -prune -exec rm -rf {} +
+
+# An environment keeps the index that its PyTorch came from: pip would call the pair installed, whichever build it is.
+torch-index:
+	@if [ -n '$(TORCH_INDEX)' ] && [ -f $(VENV)/.torch-index ] && [ "$$(cat $(VENV)/.torch-index)" != '$(TORCH_INDEX)' ]; then \
+	    echo "$(VENV) was made with TORCH_INDEX='$$(cat $(VENV)/.torch-index)', not '$(TORCH_INDEX)'. Run make clean first." >&2; exit 1; fi
+
+$(VENV)/.torch-index:
+	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON); install Python $(REQUIRES_PYTHON), or name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c "$$CHECK_PYTHON" '$(REQUIRES_PYTHON)'
+	$(PYTHON) -m venv $(VENV)
+	@echo '$(TORCH_INDEX)' > $@
+
+# $(1) is what pip installs. Where an index was named the pair comes first, and pip then leaves it alone.
+define install
+	@echo 'Installing into $(VENV); PyTorch is large, and the first time takes minutes.'
+	@index="$$(cat $(VENV)/.torch-index)"; set -e; \
+	    if [ -n "$$index" ]; then echo "PyTorch from $$index"; $(BIN)/python -m pip install -q --index-url "$$index" $(TORCH_PAIR); fi
+	$(BIN)/python -m pip install -q -e '$(1)'
+endef
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.torch-index
+	$(call install,.)
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.torch-index
+	$(call install,.[dev])
+	@touch $(VENV)/.installed $@
