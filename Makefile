@@ -8,6 +8,7 @@ RECIPE ?= default
 CORPORA ?=
 DATA ?= runs/data
 RUN ?= runs/$(basename $(notdir $(RECIPE)))
+VOICES ?= ../shared/data
 
 BIN := $(VENV)/bin
 REQUIRES_PYTHON := $(shell sed -n 's/^requires-python = "\(.*\)"$$/\1/p' pyproject.toml)
@@ -24,7 +25,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-slow check train clean torch-index
+.PHONY: help install install-dev serve test test-slow check bench train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +49,9 @@ check: install-dev ## lint, format, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: install-dev ## VOICES=PATH: does the service score as the lab does, over the trial lists there
+	@$(BIN)/python bench/public_lists.py --data $(VOICES) --json
 
 train: install-dev ## CORPORA='manifest:PATH …' RECIPE=default: prepare, train, calibrate, export to runs/RECIPE/bundle
 	@test -n '$(CORPORA)' || { echo "Nothing to train on: set CORPORA, for example make train CORPORA=librispeech:corpora/LibriSpeech" >&2; exit 2; }
