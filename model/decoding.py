@@ -1,8 +1,9 @@
 """bytes -> Waveform: container, channels, rate and limits.
 
 The upload is never trusted. What its header states is checked before anything is decoded, and what is decoded is
-counted block by block, so that memory is bounded by the longest allowed clip at 16 kHz whatever the header said. This
-module loads no network library: it is meant to run in small child processes.
+counted block by block, so that memory is bounded by the longest allowed clip at 16 kHz whatever the header said, and
+time by the packets that such a clip may have. Decoding runs in the service's worker threads today; this module and its
+parts load no network library, so that it can move into small child processes.
 """
 
 from __future__ import annotations

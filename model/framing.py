@@ -1,13 +1,11 @@
-"""Ogg, MP4 and WebM framing: is the file whole, and does it describe no more than it can hold?
+"""Ogg and WebM framing: is the file whole? (`mp4.py` asks it of the third.)
 
 One rule for every container: a file that states how long it is, and is shorter, was cut off and is refused. A stream
-that states no length (what browsers record) is taken as far as it goes. FFmpeg is lenient about both, and it believes
-the tables of an MP4: 5 KB that describe fifty million packets made it allocate 1.8 GB (measured), hence the second question.
+that states no length (what browsers record) is taken as far as it goes. FFmpeg is lenient about both.
 """
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,57 +73,6 @@ def _page_checksum(page: bytes) -> int:
     mirrored = (page[:22] + bytes(4) + page[26:]).translate(_REVERSED_BITS)
     state = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(state.to_bytes(4, "little").translate(_REVERSED_BITS), "big")
-
-
-# --- MP4 (ISO/IEC 14496-12) -------------------------------------------------------------------------------------------
-
-_PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
-_N_PACKETS_AT = {b"stsz": 8, b"stz2": 8, b"trun": 4}
-"""Where a table states how many packets it describes, as an offset into the box's content."""
-_MAX_BOXES = 100_000
-_MAX_PACKETS = 1_000_000
-"""Forty times what two minutes of the shortest AAC frames need; an index of 30 MB."""
-
-
-def check_mp4(data: bytes) -> None:
-    """Raises CorruptAudio where a box ends outside the file or its parent, or the tables describe too much."""
-    n_packets = 0
-    spans = [(0, len(data))]
-    for _ in range(_MAX_BOXES):
-        while spans and spans[-1][0] + 8 > spans[-1][1]:
-            spans.pop()
-        if not spans:
-            return
-        start, end = spans[-1]
-        name, content, stop = _box(data, start, end)
-        if stop > end:
-            raise CorruptAudio(
-                f"The M4A file is cut off or damaged: its part {name!r} at byte {start} states {stop - start} bytes "
-                f"and {end - start} are there; send it whole."
-            )
-        spans[-1] = (stop, end)
-        if name in _PARENTS:
-            spans.append((content, stop))
-        at = content + _N_PACKETS_AT.get(name, len(data))
-        if at + 4 <= stop:
-            n_packets += int.from_bytes(data[at : at + 4], "big")
-        if n_packets > _MAX_PACKETS:
-            raise CorruptAudio(f"The M4A file describes {n_packets} packets; at most {_MAX_PACKETS} are read.")
-    raise CorruptAudio(f"The M4A file has more than {_MAX_BOXES} parts; encode it anew.")
-
-
-def _box(data: bytes, start: int, end: int) -> tuple[bytes, int, int]:
-    """Name, start of the content and stop of the box at `start`."""
-    size, name = struct.unpack_from(">I4s", data, start)
-    n_header_bytes = 8
-    if size == 1 and start + 16 <= end:
-        (size,) = struct.unpack_from(">Q", data, start + 8)
-        n_header_bytes = 16
-    elif size == 0:
-        size = end - start  # the last box of a file may leave its size open
-    if size < n_header_bytes:
-        raise CorruptAudio(f"The M4A file is damaged: its part {name!r} at byte {start} states {size} bytes.")
-    return name, start + n_header_bytes, start + size
 
 
 # --- WebM (EBML, RFC 8794) --------------------------------------------------------------------------------------------

@@ -70,6 +70,24 @@ def serving(components: Components | None = None, **changes: Any) -> Iterator[Do
         yield client
 
 
+def post_scope(path: str, content_type: str) -> dict[str, Any]:
+    """The ASGI scope of a POST, for tests that send the messages themselves."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-type", content_type.encode())],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+
+
 def problem(answer: Answer, status: int, code: str) -> str:
     """Checks the shape of a problem and returns its `detail`."""
     body = answer.json()

@@ -137,6 +137,13 @@ def operating_point(name: str, llr: float) -> OperatingPoint:
 CALIBRATION = Calibration(slope=12.0, intercept=-6.0, fit_prior=0.5, calibration_id="calibration-a")
 """A cosine of 0.5 favours nobody."""
 POINTS = {"eer": operating_point("eer", 0.0), "fmr_1e-2": operating_point("fmr_1e-2", 2.0)}
+CALIBRATED = {
+    "calibration_id": CALIBRATION.calibration_id,
+    "cllr_bits": 0.25,
+    "min_cllr_bits": 0.125,
+    "fmr": {"eer": 0.04, "fmr_1e-2": 0.01},
+    "fnmr": {"eer": 0.02, "fmr_1e-2": 0.05},
+}
 UNREACHABLE = operating_point("unreachable", 50.0)
 """No cosine meets it."""
 
@@ -161,7 +168,15 @@ def facts(encoder_id: str = ENCODER_ID) -> ModelFacts:
                     "n_non_target": 90,
                     "eer": 0.02,
                     "accuracy": 0.98,
-                }
+                },
+                {
+                    "trials": "written-elsewhere",
+                    "score": "cosine",
+                    "n_target": 10,
+                    "n_non_target": 90,
+                    "eer": 0.03,
+                    "calibrated": CALIBRATED,
+                },
             ],
         },
         device="cpu",

@@ -76,6 +76,23 @@ def open_ended_flac(samples: Audio, rate_hz: int = 16_000) -> bytes:
     return bytes(upload)
 
 
+def flac_in_frames(samples: Audio, rate_hz: int, n_frame_samples: int) -> bytes:
+    """Mono, in frames of a length that no encoder chooses by itself; what does not fill the last one is left out."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="flac") as file:
+        stream = file.add_stream("flac", rate=rate_hz, layout="mono")
+        stream.format = "s16"
+        stream.codec_context.options = {"frame_size": str(n_frame_samples)}
+        pcm = (samples[:, 0] * 32_767).astype(np.int16)
+        for start in range(0, len(pcm) - n_frame_samples + 1, n_frame_samples):
+            piece = pcm[None, start : start + n_frame_samples]
+            frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = rate_hz, start
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return out.getvalue()
+
+
 def mp3(samples: Audio, rate_hz: int = 16_000) -> bytes:
     return _by_libsndfile(samples, rate_hz, "MP3", "MPEG_LAYER_III")
 

@@ -68,6 +68,32 @@ def test_how_much_speech_is_needed_is_a_setting() -> None:
         assert client.post(ENROLLMENTS, files=audio(clip())).json()["speaker"]["status"] == "enrolled"
 
 
+def test_a_stranger_among_the_clips_is_named_and_nothing_is_stored(client: DocumentedClient) -> None:
+    client.post("/v1/speakers", json={"speaker_id": "alice"})
+    answer = client.post(ENROLLMENTS, files=audio(clip(take=1), clip("mallory"), clip(take=2)))
+    detail = problem(answer, 422, "inconsistent_voice")
+    assert detail.startswith("clip 2 of 3 does not sound like the speaker's other clips: its log-likelihood ratio is -")
+    assert "at least -2 is needed (VOUCH_ENROLL_MIN_LLR)" in detail
+    assert client.get("/v1/speakers/alice").json()["status"] == "empty"
+    assert client.post(ENROLLMENTS, files=audio(clip(take=1), clip(take=2))).status_code == 201
+    answer = client.post(ENROLLMENTS, files=audio(clip("mallory")))
+    assert problem(answer, 422, "inconsistent_voice").startswith("clip 1 of 1 does not")
+    answer = client.post(ENROLLMENTS, files=audio(clip("mallory", 1), clip(take=3)))
+    assert problem(answer, 422, "inconsistent_voice").startswith("clip 1 of 2 does not")
+    assert len(client.get(ENROLLMENTS).json()["enrollments"]) == 2
+    assert client.post(ENROLLMENTS, files=audio(clip(take=3))).status_code == 201
+
+
+def test_how_alike_the_clips_must_be_is_a_setting() -> None:
+    with serving(enroll_min_llr=-1e9) as client:
+        enroll(client, "alice", clip("alice"), clip("mallory"))
+    with serving(enroll_min_llr=1e9) as client:
+        client.post("/v1/speakers", json={"speaker_id": "alice"})
+        problem(client.post(ENROLLMENTS, files=audio(clip(take=1), clip(take=2))), 422, "inconsistent_voice")
+        assert client.post(ENROLLMENTS, files=audio(clip())).status_code == 201, "the first alone, whatever the limit"
+        problem(client.post(ENROLLMENTS, files=audio(clip())), 422, "inconsistent_voice")
+
+
 def test_more_clips_than_a_call_may_have(client: DocumentedClient) -> None:
     client.post("/v1/speakers", json={"speaker_id": "alice"})
     assert "at most 10" in problem(client.post(ENROLLMENTS, files=audio(*[clip()] * 11)), 422, "invalid_argument")

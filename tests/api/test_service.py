@@ -41,6 +41,16 @@ def test_probes_of_a_service_that_serves(client: DocumentedClient) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
+def test_probes_may_be_asked_for_their_head_alone(client: DocumentedClient) -> None:
+    for path in ("/livez", "/readyz"):
+        full, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        kept = ("content-type", "content-length", "cache-control")
+        assert [head.headers[name] for name in kept] == [full.headers[name] for name in kept]
+    not_started = DocumentedClient(create_app(fake_audio.settings(), fake_audio.components()))
+    assert (not_started.head("/livez").status_code, not_started.head("/readyz").status_code) == (200, 503)
+
+
 def test_before_the_start_it_is_alive_but_not_ready() -> None:
     client = DocumentedClient(create_app(fake_audio.settings(), fake_audio.components()))
     assert client.get("/livez").status_code == 200
@@ -84,6 +94,7 @@ def test_the_model_gives_account_of_itself(client: DocumentedClient) -> None:
     assert [point["score"] for point in body["operating_points"]] == [0.5, pytest.approx(8 / 12, abs=1e-6), None]
     assert body["operating_points"][0]["fmr_interval"] == [0.01, 0.03]
     assert body["error_rates"][0]["eer"] == 0.02
+    assert [row["calibrated"] for row in body["error_rates"]] == [None, fake_audio.CALIBRATED]
     assert (body["licence"], body["limits"]) == ("Apache-2.0", ["Hears written audio only."])
     assert body["training_data"] == {"corpora": ["written"]}
     assert (body["device"], body["engine"]) == ("cpu", "fake")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fake_audio
-from api_client import Answer, DocumentedClient, audio, pair, problem, serving
+from api_client import Answer, DocumentedClient, audio, pair, post_scope, problem, serving
 from fake_audio import FakeDecoder, clip
 
 MIB = 1024 * 1024
@@ -152,21 +152,7 @@ def stream(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"host", b"localhost"), (b"content-type", content_type.encode())],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }
-    asyncio.run(client.app(scope, receive, send))
+    asyncio.run(client.app(post_scope(path, content_type), receive, send))
     return sent, n_read
 
 
@@ -184,6 +170,15 @@ def test_a_file_without_a_length_is_cut_off_at_the_limit() -> None:
 
 def test_a_plain_body_without_a_length_is_cut_off_at_the_limit(client: DocumentedClient) -> None:
     sent, n_read = stream(client, "/v1/speakers", b'{"', 1000, "application/json")
+    assert (refusal(sent), n_read) == ((413, "request_too_large"), 2)
+
+
+@pytest.mark.parametrize("path", ["/v1/speakers", "/v1/speakers/alice", "/nothing", "/livez"])
+def test_a_form_s_header_lifts_no_limit_where_no_form_is_taken(client: DocumentedClient, path: str) -> None:
+    body = b"x" * 65537
+    for method in ("POST", "PATCH"):
+        problem(client.request(method, path, content=body, headers=FORM), 413, "request_too_large")
+    sent, n_read = stream(client, "/v1/speakers", b'{"', 1000, FORM["Content-Type"])
     assert (refusal(sent), n_read) == ((413, "request_too_large"), 2)
 
 

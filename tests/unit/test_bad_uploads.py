@@ -191,12 +191,23 @@ def test_a_flac_that_states_years_and_has_a_second() -> None:
         decode(bytes(upload), LIMITS)
 
 
-def test_an_m4a_whose_tables_describe_millions_of_packets_is_refused_before_they_are_built() -> None:
-    upload = bytearray(signals.m4a(signals.tone(0.5, 44_100)))
-    table = upload.index(b"stsz") + 8
-    upload[table : table + 8] = (1).to_bytes(4, "big") + (50_000_000).to_bytes(4, "big")
-    with pytest.raises(CorruptAudio, match="50000000 packets"):
-        decode(bytes(upload), LIMITS)
+def test_audio_in_tiny_packets_is_refused_while_it_is_decoded() -> None:
+    """24,000 frames in 2 s, each with the work of a whole one; refused after the first tenth of a second."""
+    upload = signals.flac_in_frames(signals.tone(2.0, 192_000), 192_000, 16)
+    with pytest.raises(UnsupportedAudio, match=r"first 0\.\d\d s of audio are cut into 1\d\d\d packets"):
+        decode(upload, LIMITS)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 192_000])
+def test_the_shortest_frames_of_flacs_streamable_subset_are_read(rate_hz: int) -> None:
+    upload = signals.flac_in_frames(signals.tone(3.0, rate_hz), rate_hz, 192)
+    assert decode(upload, LIMITS).duration_s == pytest.approx(3.0, abs=0.03)
+
+
+def test_vorbis_in_short_windows_only_is_read() -> None:
+    clicks = signals.silence(2.0, 192_000)
+    clicks[::700] = 0.9
+    assert decode(signals.ogg_vorbis(clicks, 192_000), LIMITS).duration_s == pytest.approx(2.0, abs=0.01)
 
 
 # --- what may never happen --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.adapters.embedders import TorchScriptEmbedder, choose_device
+from app.adapters.embedders import TorchScriptEmbedder, choose_device, open_embedder
 from app.components import Components, build
 from app.errors import SettingsError
 from app.settings import Settings
@@ -124,6 +124,13 @@ def test_a_data_directory_that_cannot_be_made_stops_the_start(settings: Settings
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SettingsError, match="VOUCH_DATA_DIR"):
         build(settings.model_copy(update={"data_dir": tmp_path / "file" / "data"}))
+
+
+def test_an_engine_that_this_release_lacks_is_refused(bundle_folder: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    assert open_embedder("auto", bundle, "cpu").engine == open_embedder("torchscript", bundle, "cpu").engine
+    with pytest.raises(SettingsError, match="VOUCH_ENGINE is 'onnx', which is none of this release; it has: auto, tor"):
+        open_embedder("onnx", bundle, "cpu")
 
 
 def test_devices() -> None:

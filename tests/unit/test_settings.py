@@ -21,7 +21,7 @@ def test_defaults_are_the_contract_s() -> None:
     assert settings.workers == usable_cores() >= 1
     assert (settings.min_speech_s, settings.enroll_min_speech_s) == (1, 5)
     assert (settings.operating_point, settings.prior) == ("eer", 0.5)
-    assert (settings.min_snr_db, settings.identify_margin) == (3, 2)
+    assert (settings.min_snr_db, settings.identify_margin, settings.enroll_min_llr) == (3, 2, -2)
     assert not settings.allow_keyless
     assert not settings.embeddings_enabled
 
@@ -62,6 +62,26 @@ def test_an_unknown_name_is_refused_with_the_one_meant(name: str, hint: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("environ", "start"),
+    [
+        ({"VOUCH_PORT": "tcp://10.0.0.7:8000"}, "VOUCH_PORT is 'tcp://10.0.0.7:8000', which is no port number."),
+        (
+            {"VOUCH_PORT": "tcp://10.0.0.7:80", "VOUCH_PORT_80_TCP": "tcp://10.0.0.7:80", "VOUCH_SERVICE_PORT": "80"},
+            "VOUCH_PORT is 'tcp://10.0.0.7:80'",
+        ),
+        ({"VOUCH_PORT": "8000", "VOUCH_PORT_8000_TCP_ADDR": "10.0.0.7"}, "VOUCH_PORT_8000_TCP_ADDR is no setting"),
+        ({"VOUCH_SERVICE_HOST": "10.0.0.7"}, "VOUCH_SERVICE_HOST is no setting"),
+        ({"VOUCH_SERVICE_PORT_HTTP": "80"}, "VOUCH_SERVICE_PORT_HTTP is no setting"),
+    ],
+)
+def test_what_kubernetes_sets_beside_a_service_is_refused_with_the_way_out(environ: dict[str, str], start: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    assert str(caught.value).startswith(start)
+    assert "`enableServiceLinks: false`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("VOUCH_PORT", "http"),
@@ -79,6 +99,7 @@ def test_an_unknown_name_is_refused_with_the_one_meant(name: str, hint: str) -> 
         ("VOUCH_QUEUE_SIZE", "-1"),
         ("VOUCH_MIN_SPEECH_S", "nan"),
         ("VOUCH_IDENTIFY_MARGIN", "-0.1"),
+        ("VOUCH_ENROLL_MIN_LLR", "-inf"),
         ("VOUCH_ALLOW_KEYLESS", "perhaps"),
         ("VOUCH_LOG_LEVEL", "loud"),
     ],

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from app.adapters.work_queue import MAX_RETRY_AFTER_S, ThreadWorkQueue
 from app.errors import Overloaded
+from app.ports import CallerLeft
 
 
 class Gate:
@@ -101,6 +104,65 @@ def test_a_caller_who_gives_up_work_under_way_keeps_the_place_until_it_ends(gate
         gate.open()
 
     with_queue(1, 0, body)
+
+
+def test_a_caller_who_leaves_while_waiting_is_dropped_with_all_that_the_work_holds(gate: Gate) -> None:
+    class Upload:
+        def __call__(self) -> str:
+            raise AssertionError("nobody wants this any more")
+
+    async def body(queue: ThreadWorkQueue) -> None:
+        working = asyncio.create_task(queue.run(gate))
+        left = asyncio.Event()
+        upload = Upload()
+        is_held = weakref.ref(upload)
+        waiting = asyncio.create_task(queue.run(upload, left.wait))
+        del upload
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            queue.require_room()
+        left.set()
+        with pytest.raises(CallerLeft):
+            await waiting
+        queue.require_room()
+        del waiting
+        gc.collect()
+        assert is_held() is None, "an upload outlives its caller in the threads' queue"
+        gate.open()
+        assert await working == "through"
+
+    with_queue(1, 1, body)
+
+
+def test_a_caller_who_leaves_work_under_way_gets_its_result(gate: Gate) -> None:
+    async def body(queue: ThreadWorkQueue) -> None:
+        left = asyncio.Event()
+        working = asyncio.create_task(queue.run(gate, left.wait))
+        await asyncio.to_thread(gate.has_begun.wait, 20)
+        left.set()
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            queue.require_room()
+        gate.open()
+        assert await working == "through"
+
+    with_queue(1, 0, body)
+
+
+def test_a_caller_who_is_cancelled_while_watched_is_cancelled(gate: Gate) -> None:
+    async def body(queue: ThreadWorkQueue) -> None:
+        working = asyncio.create_task(queue.run(gate))
+        waiting = asyncio.create_task(queue.run(gate, asyncio.Event().wait))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        queue.require_room()
+        gate.open()
+        assert await working == "through"
+        assert len(asyncio.all_tasks()) == 1, "nobody watches any more"
+
+    with_queue(1, 1, body)
 
 
 def test_closing_waits_for_work_under_way(gate: Gate) -> None:
