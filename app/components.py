@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.adapters.audio import LimitedDecoder
-from app.adapters.embedders import TorchScriptEmbedder, choose_device, use_one_thread_per_worker
+from app.adapters.embedders import TorchScriptEmbedder, choose_device, open_embedder, use_one_thread_per_worker
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_store import open_store
 from app.adapters.work_queue import ThreadWorkQueue
@@ -49,6 +49,7 @@ class Components:
             gallery=self.gallery,
             judge=_judge(settings, self.facts.calibration, self.facts.operating_points),
             enroll_min_speech_s=settings.enroll_min_speech_s,
+            enroll_min_llr=settings.enroll_min_llr,
             embeddings_enabled=settings.embeddings_enabled,
         )
 
@@ -62,7 +63,7 @@ def build(settings: Settings) -> Components:
     bundle = load_bundle(settings.bundle_path, settings.bundle_sha256)
     _judge(settings, bundle.calibration, bundle.operating_points)  # a setting it refuses stops the start, not a request
     use_one_thread_per_worker()
-    embedder = TorchScriptEmbedder(bundle, choose_device(settings.device))
+    embedder = open_embedder(settings.engine, bundle, choose_device(settings.device))
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
     _make_data_dir(settings)

@@ -15,6 +15,8 @@ ServiceError
 └── SettingsError          a setting that is unknown or out of range; the service does not start
 """
 
+from typing import Self
+
 from model.errors import ServiceError
 
 
@@ -36,6 +38,15 @@ class NotEnrolled(ServiceError):
 
 class ModelMismatch(ServiceError):
     code = "model_mismatch"
+
+    @classmethod
+    def between(cls, speaker_id: str, enrolled_with: str | None, loaded: str) -> Self:
+        """`enrolled_with` and `loaded` are encoder ids."""
+        return cls(
+            f"Speaker {speaker_id!r} is enrolled with encoder {enrolled_with}, and this service runs encoder {loaded}; "
+            "their embeddings cannot be compared. Remove the speaker's enrollments and enrol again, or serve the "
+            "former bundle."
+        )
 
 
 class IdempotencyConflict(ServiceError):

@@ -48,12 +48,17 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,  # `compare`, as generated clients should call it
     )
+    routers = [routes.router for routes in (route_voice, route_speakers, route_enrollments, route_service)]
     # The last one added is the first to see a request.
-    app.add_middleware(BodyLimit, max_file_bytes=settings.max_upload_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_file_bytes=settings.max_upload_bytes,
+        upload_routes=[route for router in routers for route in router.routes if openapi.takes_form(route)],
+    )
     app.add_middleware(KeylessGuard, loopback_only=not settings.allow_keyless)
     app.add_middleware(RequestContext)
-    for routes in (route_voice, route_speakers, route_enrollments, route_service):
-        app.include_router(routes.router)
+    for router in routers:
+        app.include_router(router)
     error_handlers.install(app)
     openapi.install(app)
     if settings.allow_keyless:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from app.records import (
     Candidate,
@@ -143,6 +143,10 @@ class Gallery(Protocol):
     def size(self, tenant: str) -> int: ...
 
 
+class CallerLeft(Exception):
+    """The caller went away while the work was waiting, and the work was not done."""
+
+
 class WorkQueue(Protocol):
     """Takes CPU work off the event loop, up to a fixed number of pieces."""
 
@@ -150,8 +154,14 @@ class WorkQueue(Protocol):
         """Raises Overloaded when every place is taken."""
         ...
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Runs `work` on a worker thread. Raises Overloaded at once when every place is taken."""
+    async def run(
+        self, work: Callable[[], T], caller_leaves: Callable[[], Coroutine[Any, Any, object]] | None = None
+    ) -> T:
+        """Runs `work` on a worker thread. Raises Overloaded at once when every place is taken.
+
+        `caller_leaves()` returns when nobody wants the result any more. Work that is still waiting then gives up its
+        place and is dropped, and CallerLeft raised; work that has begun ends as usual.
+        """
         ...
 
     def close(self) -> None:

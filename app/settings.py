@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -21,6 +22,8 @@ from app.errors import SettingsError
 PREFIX = "VOUCH_"
 DEFAULT_BUNDLE = Path("bundles/default")
 N_BYTES_PER_MB = 1024 * 1024
+_SERVICE_LINK = re.compile(r"VOUCH_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+"""What Kubernetes sets in every pod beside a Service named `vouch`; `VOUCH_PORT` is one of them too."""
 
 Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{64}$")]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")]
@@ -107,6 +110,11 @@ class Settings(BaseModel):
     enroll_min_speech_s: Finite = Field(
         5.0, gt=0, le=600, description="Net speech, in seconds over all clips, that makes a speaker `enrolled`."
     )
+    enroll_min_llr: Finite = Field(
+        -2.0,
+        description="Natural-log likelihood ratio under which a clip is refused as another voice than the speaker's "
+        "other clips; a very negative one switches that off.",
+    )
     min_snr_db: Finite = Field(
         3.0,
         ge=-20,
@@ -181,6 +189,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
     found = {name: value for name, value in (os.environ if environ is None else environ).items() if value.strip()}
     fields = {variable(field): field for field in Settings.model_fields}
+    if found.get(variable("port"), "").strip().startswith("tcp://"):
+        raise SettingsError(
+            _service_link(f"{variable('port')} is {found[variable('port')]!r}, which is no port number.")
+        )
     for name in sorted(found):
         if name.startswith(PREFIX) and name not in fields:
             raise SettingsError(_unknown(name, list(fields)))
@@ -191,9 +203,18 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    if _SERVICE_LINK.fullmatch(name):
+        return _service_link(f"{name} is no setting of this service.")
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     hint = f"Did you mean {close[0]}?" if close else f"The settings are: {', '.join(known)}."
     return f"{name} is no setting of this service. {hint}"
+
+
+def _service_link(what: str) -> str:
+    return (
+        f"{what} Kubernetes sets it for a Service named `vouch`. Set `enableServiceLinks: false` in the pod's spec, or "
+        "give the Service another name."
+    )
 
 
 def _sentence(detail: dict[str, object]) -> str:

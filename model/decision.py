@@ -63,6 +63,14 @@ def decide(llr: float | None, point: OperatingPoint, qualities: Sequence[Quality
     return Decision("accept" if llr >= point.llr else "reject")
 
 
+def coheres(llr: float, min_llr: float) -> bool:
+    """Whether a clip may join a speaker's others: `llr` is that of the clip against all of them together.
+
+    A looser question than a verification: the limit only keeps out what is plainly another voice.
+    """
+    return llr >= min_llr
+
+
 def decide_identification(
     llrs: Sequence[float],
     n_searched: int,

@@ -10,7 +10,8 @@
     │   └── AudioTooLarge
     ├── QualityError               a Waveform, but no clip to enrol
     │   ├── NotEnoughSpeech
-    │   └── TooNoisy
+    │   ├── TooNoisy
+    │   └── InconsistentVoice      another voice than the speaker's other clips
     ├── BundleError                the folder an encoder ships in is incomplete, altered or not ours
     └── ServiceError               app/errors.py draws this branch: speakers, enrollments, load
 
@@ -65,6 +66,10 @@ class NotEnoughSpeech(QualityError):
 
 class TooNoisy(QualityError):
     code = "too_noisy"
+
+
+class InconsistentVoice(QualityError):
+    code = "inconsistent_voice"
 
 
 class BundleError(VouchError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ def write_tiny_bundle(folder: Path) -> Path:
     export_encoder(module, folder / "encoder.ts")
     write_card(
         folder,
-        encoder_id=encoder_id_of(module, {"n_mels": CONFIG.n_mels}),
+        encoder_id=encoder_id_of(module, {"n_mels": CONFIG.n_mels}, asdict(CONFIG)),
         n_embedding=CONFIG.n_embedding,
         calibration=Calibration(9.0, -3.0, 0.5, calibration_id_of(9.0, -3.0, 0.5, POINTS)),
         operating_points=POINTS,

@@ -44,6 +44,18 @@ class TorchScriptEmbedder:
         return embedding
 
 
+def open_embedder(engine: str, bundle: Bundle, device: str) -> TorchScriptEmbedder:
+    """The embedder that an engine's name stands for; `auto` is the fastest there is, of which there is one.
+
+    Raises SettingsError for another name, BundleError for an encoder that cannot be loaded.
+    """
+    if engine not in ("auto", TorchScriptEmbedder.engine):
+        raise SettingsError(
+            f"VOUCH_ENGINE is {engine!r}, which is none of this release; it has: auto, {TorchScriptEmbedder.engine}."
+        )
+    return TorchScriptEmbedder(bundle, device)
+
+
 def choose_device(wanted: str) -> str:
     """`auto` -> CUDA where there is one. Raises SettingsError for a CUDA device that is not there."""
     n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0

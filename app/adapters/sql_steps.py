@@ -74,10 +74,7 @@ def require_alike(connection: Connection, tenant: str, speaker_id: str, encoder_
     if row is None:
         return
     if row.encoder_id != encoder_id:
-        raise ModelMismatch(
-            f"Speaker {speaker_id!r} is enrolled with encoder {row.encoder_id}, and the one loaded is {encoder_id}; "
-            "their embeddings cannot be compared. Erase the speaker and enrol it again, or load the earlier bundle."
-        )
+        raise ModelMismatch.between(speaker_id, row.encoder_id, encoder_id)
     if len(row.embedding) != n_embedding:
         raise ValueError(
             f"encoder {encoder_id} gave embeddings of {len(row.embedding)} elements before and of {n_embedding} now"

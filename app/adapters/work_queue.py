@@ -6,15 +6,32 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from app.errors import Overloaded
+from app.ports import CallerLeft
 
 T = TypeVar("T")
 
 MAX_RETRY_AFTER_S = 60
+
+
+class _Piece(Generic[T]):
+    """Work that can be let go of: the threads' own queue keeps what was cancelled until a thread comes to it, and the
+    work holds the caller's upload."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work: Callable[[], T] | None = work
+
+    def __call__(self) -> T:
+        work = self._work
+        assert work is not None, "a piece that was let go of does not run"
+        return work()
+
+    def let_go(self, _: Future[T]) -> None:
+        self._work = None
 
 
 class ThreadWorkQueue:
@@ -33,18 +50,26 @@ class ThreadWorkQueue:
         with self._lock:
             self._require_room()
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Runs `work` on a worker thread. A cancelled caller gives up a place that has not begun to work."""
+    async def run(
+        self, work: Callable[[], T], caller_leaves: Callable[[], Coroutine[Any, Any, object]] | None = None
+    ) -> T:
+        """Runs `work` on a worker thread. A caller who is cancelled or leaves gives up a place that has not begun."""
         with self._lock:
             self._require_room()
             self._n_taken += 1
+        piece = _Piece(work)
         try:
-            future = self._threads.submit(self._timed, work)
+            future = self._threads.submit(self._timed, piece)
         except RuntimeError:
             self._give_back()
             raise
         future.add_done_callback(self._give_back)
-        return await asyncio.wrap_future(future)
+        future.add_done_callback(piece.let_go)
+        if caller_leaves is None:
+            return await asyncio.wrap_future(future)
+        leaving = asyncio.ensure_future(caller_leaves())
+        leaving.add_done_callback(lambda _: future.cancel())  # which work that has begun ignores
+        return await _unless_left(future, leaving)
 
     def close(self) -> None:
         """Lets running work end and drops what waits."""
@@ -73,3 +98,16 @@ class ThreadWorkQueue:
     def _give_back(self, _: Future[T] | None = None) -> None:
         with self._lock:
             self._n_taken -= 1
+
+
+async def _unless_left(future: Future[T], leaving: asyncio.Future[object]) -> T:
+    """The result. Raises CallerLeft where `leaving` was first, and CancelledError where the awaiting task is cancelled."""
+    try:
+        return await asyncio.wrap_future(future)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if leaving.done() and task is not None and not task.cancelling():
+            raise CallerLeft("The caller left before the work began.") from None
+        raise
+    finally:
+        leaving.cancel()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Path, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from app.api.error_handlers import request_id_of
 from app.api.forms import Form, FormShape
@@ -16,6 +17,7 @@ from app.api.requests import SpeakerId
 from app.api.service import Service
 from app.api.uploads import read_form
 from app.errors import ModelNotReady
+from app.ports import CallerLeft
 from app.records import DEFAULT_TENANT, Idempotency
 
 
@@ -34,6 +36,8 @@ async def _tenant() -> str:
 async def _request_id(request: Request) -> str:
     return request_id_of(request)
 
+
+T = TypeVar("T")
 
 TheService = Annotated[Service, Depends(_service)]
 Tenant = Annotated[str, Depends(_tenant)]
@@ -66,6 +70,35 @@ def upload(shape: FormShape) -> Callable[[Request, Service], AsyncIterator[Form]
             yield await read_form(request, shape, service.upload_limits, lease)
 
     return read
+
+
+class Worker:
+    """Runs the work of one request, unless its caller has left by the time that a thread is free for it."""
+
+    def __init__(self, request: Request, service: Service) -> None:
+        self._request = request
+        self._service = service
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The body must have been read: what comes after it can only be that the caller left.
+
+        Raises Overloaded, or ClientDisconnect, which nobody is left to be told.
+        """
+        try:
+            return await self._service.work.run(work, self._caller_leaves)
+        except CallerLeft as error:
+            raise ClientDisconnect from error
+
+    async def _caller_leaves(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+
+
+async def _worker(request: Request, service: TheService) -> Worker:
+    return Worker(request, service)
+
+
+TheWorker = Annotated[Worker, Depends(_worker)]
 
 
 async def idempotency_of_form(request: Request, key: str | None, form: Form) -> Idempotency | None:

@@ -6,10 +6,12 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Sequence
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import internal_error, response_to
@@ -85,10 +87,15 @@ class BodyTooLarge(HTTPException):
 
 
 class BodyLimit:
-    """Bounds every body, declared or chunked: an upload to two full files, anything else to 64 KiB."""
+    """Bounds every body, declared or chunked: an upload to two full files, anything else to 64 KiB.
 
-    def __init__(self, app: ASGIApp, max_file_bytes: int) -> None:
+    What is an upload is for the route to say, not for the caller's headers: only a route that takes a form counts
+    the bytes it holds against the memory of all uploads.
+    """
+
+    def __init__(self, app: ASGIApp, max_file_bytes: int, upload_routes: Sequence[BaseRoute]) -> None:
         self._app = app
+        self._upload_routes = upload_routes
         self._max_upload_bytes = 2 * max_file_bytes + FORM_OVERHEAD_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +103,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        is_upload = headers.get("content-type", "").lower().startswith("multipart/")
+        is_upload = any(route.matches(scope)[0] is Match.FULL for route in self._upload_routes)
         length = headers.get("content-length", "")
         if length.isdigit() and (error := self._refusal(int(length), is_upload)):
             request_id = scope.get("state", {}).get("request_id", "")

@@ -27,7 +27,10 @@ class OperatingPointAnswer(Answer):
     fnmr_interval: tuple[Fraction, Fraction]
     n_target: int
     n_non_target: int
-    measured_on: str
+    measured_on: str = Field(
+        description="Where llr, fmr and fnmr come from: the speakers that calibration and threshold were fitted on. "
+        "`error_rates[].calibrated` has the rates of the same threshold on other lists."
+    )
 
     @classmethod
     def of(cls, point: OperatingPoint, score: float | None) -> Self:
@@ -45,8 +48,21 @@ class OperatingPointAnswer(Answer):
         )
 
 
+class CalibratedRatesAnswer(Answer):
+    """What the bundle's own calibration and thresholds came to on one trial list."""
+
+    calibration_id: str
+    cllr_bits: Number = Field(description="Cost of the log-likelihood ratios; 1 bit is knowing nothing.")
+    min_cllr_bits: Number = Field(description="The same after the best calibration for this list.")
+    fmr: dict[str, Fraction] = Field(description="By operating point.")
+    fnmr: dict[str, Fraction] = Field(description="By operating point.")
+
+
 class ErrorRatesAnswer(Answer):
-    """One test list, on speakers that were neither trained nor calibrated on."""
+    """One trial list, of speakers that were not trained on.
+
+    A list of the validation speakers is not blind: they chose the checkpoint and fitted the calibration.
+    """
 
     trials: str = Field(description="Name of the trial list.")
     score: str
@@ -57,6 +73,10 @@ class ErrorRatesAnswer(Answer):
     eer_interval: tuple[Fraction, Fraction] | None = Field(description="95 % bootstrap interval over speakers.")
     min_dcf: Number | None
     p_target: Fraction | None = Field(description="The prior behind min_dcf.")
+    calibrated: CalibratedRatesAnswer | None = Field(
+        description="At the thresholds that the bundle ships; null where they were not tried on this list. `eer` and "
+        "`min_dcf` above choose a threshold on the list itself."
+    )
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -73,7 +93,7 @@ class ModelAnswer(Answer):
     default_operating_point: str
     prior: Fraction
     operating_points: list[OperatingPointAnswer]
-    error_rates: list[ErrorRatesAnswer] = Field(description="As measured on each test list.")
+    error_rates: list[ErrorRatesAnswer] = Field(description="As measured on each trial list.")
     licence: str
     training_data: dict[str, Any] | None = Field(description="What the encoder was trained on, as its card has it.")
     limits: list[str] = Field(description="What this encoder must not be trusted with.")

@@ -8,6 +8,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from app.api.problems import KINDS, MEDIA_TYPE, problem_body
 from app.api.schemas import Problem
@@ -94,6 +96,12 @@ def _problem(codes: list[str]) -> dict[str, Any]:
     if KINDS[codes[0]].status == 503:
         response["headers"] = RETRY_AFTER
     return response
+
+
+def takes_form(route: BaseRoute) -> bool:
+    """Whether the document says that a route takes an upload."""
+    extra = (route.openapi_extra or {}) if isinstance(route, APIRoute) else {}
+    return "multipart/form-data" in extra.get("requestBody", {}).get("content", {})
 
 
 TAGS = [

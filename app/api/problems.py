@@ -26,6 +26,7 @@ from model.errors import (
     AudioTooLarge,
     AudioTooLong,
     CorruptAudio,
+    InconsistentVoice,
     InvalidArgument,
     NotEnoughSpeech,
     TooNoisy,
@@ -114,7 +115,7 @@ KINDS: Mapping[str, Kind] = {
             409,
             "Enrolled with another encoder",
             "The speaker was enrolled with another encoder than the one loaded.",
-            "Speaker 'alice' was enrolled with encoder 1f0c…, and this service runs encoder 77ab…; their embeddings "
+            "Speaker 'alice' is enrolled with encoder 1f0c…, and this service runs encoder 77ab…; their embeddings "
             "cannot be compared. Remove the speaker's enrollments and enrol again, or serve the former bundle.",
         ),
         Kind(
@@ -172,8 +173,17 @@ KINDS: Mapping[str, Kind] = {
             422,
             "Too noisy",
             "A clip to enrol is mostly noise.",
-            "clip 1 of 1 has a signal-to-noise ratio of -3.2 dB; at least 0 dB is needed. Record closer to the "
+            "clip 1 of 1 has a signal-to-noise ratio of -3.2 dB; at least 3 dB is needed. Record closer to the "
             "microphone or in a quieter place.",
+        ),
+        Kind(
+            InconsistentVoice.code,
+            422,
+            "Inconsistent voice",
+            "A clip to enrol is another voice than the speaker's other clips.",
+            "clip 2 of 3 does not sound like the speaker's other clips: its log-likelihood ratio is -7.41; at least -2 "
+            "is needed (VOUCH_ENROLL_MIN_LLR). Check who speaks in each clip. If the wrong voice was enrolled before, "
+            "erase the speaker and enrol afresh.",
         ),
         Kind(
             VouchError.code,

@@ -13,6 +13,7 @@ from app.api.dependencies import (
     SpeakerIdInPath,
     Tenant,
     TheService,
+    TheWorker,
     idempotency_of_form,
     upload,
 )
@@ -21,7 +22,7 @@ from app.api.openapi import HEARD, STORED, answers
 from app.api.route_speakers import answer
 from app.api.schemas import EnrolledAnswer, EnrollmentAnswer, EnrollmentList
 from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerNotFound
-from model.errors import NotEnoughSpeech, TooNoisy
+from model.errors import InconsistentVoice, NotEnoughSpeech, TooNoisy
 
 router = APIRouter(prefix="/v1/speakers/{speaker_id}/enrollments", tags=["enrollments"])
 
@@ -43,6 +44,7 @@ CLIPS = FormShape((FileField("audio", "One clip or more, each with enough speech
         IdempotencyConflict,
         NotEnoughSpeech,
         TooNoisy,
+        InconsistentVoice,
     ),
     openapi_extra={"requestBody": CLIPS.openapi()},
 )
@@ -51,14 +53,13 @@ async def enroll(
     form: Annotated[Form, Depends(upload(CLIPS))],
     request: Request,
     service: TheService,
+    worker: TheWorker,
     tenant: Tenant,
     key: IdempotencyKey = None,
 ) -> EnrolledAnswer:
-    """All clips are enrolled, or none. The audio itself is not kept, only its embedding and its quality."""
+    """All clips are enrolled, or none, and all must be one voice. The audio itself is not kept, only its embedding and its quality."""
     idempotency = await idempotency_of_form(request, key, form)
-    enrolled = await service.work.run(
-        lambda: service.use_cases.enroll(tenant, speaker_id, form.files["audio"], idempotency)
-    )
+    enrolled = await worker.run(lambda: service.use_cases.enroll(tenant, speaker_id, form.files["audio"], idempotency))
     return EnrolledAnswer(
         enrollments=[EnrollmentAnswer.of(enrollment) for enrollment in enrolled.enrollments],
         speaker=answer(enrolled.speaker, service),

@@ -30,6 +30,7 @@ async def model(service: TheService) -> ModelAnswer:
     return ModelAnswer.of(service.facts, judge.default_point, judge.prior)
 
 
+@router.head("/livez", include_in_schema=False)  # some load balancers ask so
 @router.get(
     "/livez",
     tags=["probes"],
@@ -41,6 +42,7 @@ async def livez() -> Live:
     return Live(status="alive")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     tags=["probes"],

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from app.api import examples
-from app.api.dependencies import RequestId, SpeakerIdInPath, Tenant, TheService, upload
+from app.api.dependencies import RequestId, SpeakerIdInPath, Tenant, TheService, TheWorker, upload
 from app.api.forms import OPERATING_POINT, TOP_K, FileField, Form, FormShape
 from app.api.openapi import HEARD, STORED, answers
 from app.api.schemas import EmbeddingAnswer, IdentificationAnswer, VerificationAnswer
@@ -33,10 +33,10 @@ CLIP = FormShape((FileField("audio", "The clip to embed."),))
     openapi_extra={"requestBody": PAIR.openapi()},
 )
 async def compare(
-    form: Annotated[Form, Depends(upload(PAIR))], service: TheService, request_id: RequestId
+    form: Annotated[Form, Depends(upload(PAIR))], service: TheService, worker: TheWorker, request_id: RequestId
 ) -> VerificationAnswer:
     """Nothing is stored. Too little speech or too much noise is `inconclusive`, with reasons, not an error."""
-    result = await service.work.run(
+    result = await worker.run(
         lambda: service.use_cases.compare(form.file("audio_a"), form.file("audio_b"), form.operating_point)
     )
     return VerificationAnswer.of(result, service.facts, request_id)
@@ -62,11 +62,12 @@ async def verify(
     speaker_id: SpeakerIdInPath,
     form: Annotated[Form, Depends(upload(PROBE))],
     service: TheService,
+    worker: TheWorker,
     tenant: Tenant,
     request_id: RequestId,
 ) -> VerificationAnswer:
     """The speaker must be `enrolled`. The clip is compared with the speaker's reference, and not kept."""
-    result = await service.work.run(
+    result = await worker.run(
         lambda: service.use_cases.verify(tenant, speaker_id, form.file("audio"), form.operating_point)
     )
     return VerificationAnswer.of(result, service.facts, request_id)
@@ -80,11 +81,15 @@ async def verify(
     openapi_extra={"requestBody": PROBE_TOP_K.openapi()},
 )
 async def identify(
-    form: Annotated[Form, Depends(upload(PROBE_TOP_K))], service: TheService, tenant: Tenant, request_id: RequestId
+    form: Annotated[Form, Depends(upload(PROBE_TOP_K))],
+    service: TheService,
+    worker: TheWorker,
+    tenant: Tenant,
+    request_id: RequestId,
 ) -> IdentificationAnswer:
     """Searches every `enrolled` speaker. `accept` needs the threshold plus ln(speakers searched), and a clear lead."""
     top_k = form.top_k
-    result = await service.work.run(
+    result = await worker.run(
         lambda: service.use_cases.identify(tenant, form.file("audio"), top_k, form.operating_point)
     )
     return IdentificationAnswer.of(result, service.facts, request_id)
@@ -103,11 +108,11 @@ async def _require_embeddings(service: TheService) -> None:
     openapi_extra={"requestBody": CLIP.openapi()},
 )
 async def embed(
-    form: Annotated[Form, Depends(upload(CLIP))], service: TheService, request_id: RequestId
+    form: Annotated[Form, Depends(upload(CLIP))], service: TheService, worker: TheWorker, request_id: RequestId
 ) -> EmbeddingAnswer:
     """403 until `VOUCH_EMBEDDINGS_ENABLED=1`: an embedding is biometric data in the clear. Nothing is stored.
 
     Any clip that fills a frame has one, good or not: judge it by `audio`.
     """
-    clip = await service.work.run(lambda: service.use_cases.embed(form.file("audio")))
+    clip = await worker.run(lambda: service.use_cases.embed(form.file("audio")))
     return EmbeddingAnswer.of(clip, service.facts, request_id)

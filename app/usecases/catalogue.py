@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore
 from app.usecases.compare import Compare
+from app.usecases.consistency import ConsistencyRule
 from app.usecases.embed import Embed
 from app.usecases.enroll import Enroll
 from app.usecases.erase import Erase
@@ -41,6 +42,7 @@ def assemble(
     gallery: Gallery,
     judge: Judge,
     enroll_min_speech_s: float,
+    enroll_min_llr: float,
     embeddings_enabled: bool,
 ) -> UseCases:
     """One Listener and one GallerySync, shared: the lock of the latter holds only if there is one of it."""
@@ -49,7 +51,7 @@ def assemble(
     sync = GallerySync(store, gallery, rule)
     return UseCases(
         compare=Compare(listener, judge),
-        enroll=Enroll(listener, judge.gate, store, sync, rule),
+        enroll=Enroll(listener, judge.gate, store, sync, rule, ConsistencyRule(judge.calibration, enroll_min_llr)),
         verify=Verify(listener, judge, store, rule),
         identify=Identify(listener, judge, store, gallery, rule),
         erase=Erase(store, sync),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.ports import SpeakerStore
-from app.records import Enrolled, Idempotency, NewEnrollment
+from app.records import Enrolled, Idempotency, NewEnrollment, Reference
+from app.usecases.consistency import ConsistencyRule
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.listening import Listener, require_voice
 from app.usecases.standing import StandingRule
@@ -21,6 +22,7 @@ class Enroll:
     store: SpeakerStore
     sync: GallerySync
     rule: StandingRule
+    consistency: ConsistencyRule
 
     def __call__(
         self, tenant: str, speaker_id: str, clips: Sequence[bytes], idempotency: Idempotency | None = None
@@ -28,14 +30,20 @@ class Enroll:
         """Adds every clip, in one transaction, and brings the gallery up to date.
 
         Raises SpeakerNotFound, ModelMismatch and IdempotencyConflict before anything is decoded; then AudioError,
-        NotEnoughSpeech or TooNoisy naming the clip, after which nothing is stored.
+        NotEnoughSpeech, TooNoisy or InconsistentVoice naming the clip, after which nothing is stored.
+
+        Clips are held against those that are stored when the last of them has been heard. Two calls at once for one
+        speaker do not see each other's clips, and may so enrol two voices.
         """
         if not clips:
             raise InvalidArgument("No clip was sent; at least 1 is needed in the field `audio`.")
         enrolled = self._replayed(tenant, speaker_id, idempotency)
         if enrolled is None:
             self.rule.require_current(self.store.get_speaker(tenant, speaker_id))
-            fresh = [self._hear(data, f"clip {i} of {len(clips)}") for i, data in enumerate(clips, start=1)]
+            names = [f"clip {i} of {len(clips)}" for i in range(1, len(clips) + 1)]
+            fresh = [self._hear(data, name) for data, name in zip(clips, names, strict=True)]
+            embeddings = {name: clip.embedding for name, clip in zip(names, fresh, strict=True)}
+            self.consistency.require_one_voice(embeddings, self._stored(tenant, speaker_id))
             enrolled = self.store.add_enrollments(tenant, speaker_id, self.rule.encoder_id, fresh, idempotency)
         self.sync.refresh(tenant, speaker_id)
         return enrolled
@@ -44,6 +52,11 @@ class Enroll:
         if idempotency is None:
             return None
         return self.store.replayed_enrollments(tenant, speaker_id, idempotency)
+
+    def _stored(self, tenant: str, speaker_id: str) -> Reference | None:
+        """None, too, where the encoder changed during the call: the store refuses that by itself."""
+        stored = self.store.find_reference(tenant, speaker_id)
+        return stored if stored is not None and stored.encoder_id == self.rule.encoder_id else None
 
     def _hear(self, data: bytes, name: str) -> NewEnrollment:
         clip = self.listener.listen(data, name)

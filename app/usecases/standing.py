@@ -50,11 +50,7 @@ class StandingRule:
     def require_current(self, speaker: Speaker) -> None:
         """Raises ModelMismatch for a speaker enrolled with another encoder."""
         if self.of(speaker).status == "stale":
-            raise ModelMismatch(
-                f"Speaker {speaker.speaker_id!r} was enrolled with encoder {speaker.encoder_id}, and this service runs "
-                f"encoder {self.encoder_id}; their embeddings cannot be compared. Remove the speaker's enrollments "
-                "and enrol again, or serve the former bundle."
-            )
+            raise ModelMismatch.between(speaker.speaker_id, speaker.encoder_id, self.encoder_id)
 
     def require_enrolled(self, speaker: Speaker) -> None:
         """Raises ModelMismatch or NotEnrolled unless the speaker can be verified."""

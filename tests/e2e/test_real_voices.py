@@ -139,6 +139,18 @@ def test_what_is_no_voice_is_never_accepted_and_never_enrolled(service: TestClie
     assert service.get("/v1/speakers/nobody").json()["enrollment_count"] == 0
 
 
+def test_a_strangers_clip_does_not_join_a_speaker(service: TestClient) -> None:
+    mine = [(shipped.CLIPS / f"speaker-a-{i}.ogg").read_bytes() for i in (1, 2, 3)]
+    stranger = (shipped.CLIPS / "speaker-b-1.ogg").read_bytes()
+    enrol(service, "one-voice", mine[:2])
+    for clips in ([stranger], [mine[2], stranger]):
+        refused = service.post("/v1/speakers/one-voice/enrollments", files=[("audio", clip) for clip in clips])
+        assert (refused.status_code, refused.json()["code"]) == (422, "inconsistent_voice")
+    assert service.get("/v1/speakers/one-voice").json()["enrollment_count"] == 2
+    kept = service.post("/v1/speakers/one-voice/enrollments", files={"audio": mine[2]})
+    assert kept.json()["speaker"]["enrollment_count"] == 3
+
+
 def test_enrolled_speakers_survive_a_restart_and_the_erased_do_not(tmp_path: Path) -> None:
     trials = trials_of("librispeech-test-other-test")
     by_speaker = [[trials.paths[i].read_bytes() for i in np.flatnonzero(trials.speakers == s)[:4]] for s in (0, 1)]
