@@ -28,8 +28,8 @@ import numpy as np
 from rich.progress import track
 
 from training.encoders import embed_files, open_encoder
-from training.evaluate import score_trials
 from training.metrics import eer, error_curve
+from training.trial_scores import score_trials
 from training.trials import Trials, read_trials
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +77,7 @@ def wait_until_ready(client: httpx2.Client, process: subprocess.Popen[bytes], li
                 return
         except httpx2.TransportError:
             pass
-        time.sleep(0.2)
+        time.sleep(0.2)  # another process: there is nothing to wait on but its answer
     raise SystemExit(f"the service was not ready within {limit_s:g} s")
 
 

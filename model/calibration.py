@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def logit(probability: float) -> float:
@@ -42,8 +46,14 @@ class Calibration:
         if not (math.isfinite(self.slope) and self.slope > 0 and math.isfinite(self.intercept)):
             raise ValueError(f"a calibration needs a positive finite slope; got {self.slope} and {self.intercept}")
 
-    def llr(self, score: float) -> float:
-        """Natural log-likelihood ratio of a cosine score."""
+    @overload
+    def llr(self, score: float) -> float: ...
+
+    @overload
+    def llr(self, score: NDArray[np.float64]) -> NDArray[np.float64]: ...
+
+    def llr(self, score: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
+        """Natural log-likelihood ratio of a cosine score, or of each score of an array."""
         return self.slope * score + self.intercept
 
     def score_at(self, llr: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from model.calibration import Calibration, logit
 from model.decision import OperatingPoint
 from model.errors import InvalidArgument
 from training.bootstrap import bootstrap_interval, speaker_weights
+from training.dataset import read_prepared, rows_sha256
+from training.encoders import open_encoder
 from training.metrics import Labels, Scores, cllr_bits, eer, error_curve, min_cllr_bits, rates_at
+from training.trial_scores import score_trials, validation_trials
 from training.trials import Trials
 
 FIT_PRIOR = 0.5
@@ -70,8 +73,8 @@ def calibrate(trials: Trials, scores: Scores, *, encoder_id: str, fitted_on: str
             f"calibration needs two speakers with two clips at least; {fitted_on} give {int(trials.labels.sum())} "
             f"target and {int((~trials.labels).sum())} non-target trials"
         )
-    slope, intercept = fit_line(scores, trials.labels, FIT_PRIOR)
-    llrs = slope * scores + intercept
+    line = Calibration(*fit_line(scores, trials.labels, FIT_PRIOR), FIT_PRIOR, calibration_id="")
+    llrs = line.llr(scores)
     curve = error_curve(llrs, trials.labels)
     points = {"eer": _measure("eer", eer(curve)[1], llrs, trials, fitted_on)}
     unsupported = {}
@@ -91,16 +94,37 @@ def calibrate(trials: Trials, scores: Scores, *, encoder_id: str, fitted_on: str
             )
             continue
         points[name] = point
-    calibration_id = calibration_id_of(slope, intercept, FIT_PRIOR, points)
+    calibration_id = calibration_id_of(line.slope, line.intercept, FIT_PRIOR, points)
     return CalibrationResult(
         encoder_id=encoder_id,
-        calibration=Calibration(slope, intercept, FIT_PRIOR, calibration_id),
+        calibration=replace(line, calibration_id=calibration_id),
         operating_points=points,
         fitted_on=fitted_on,
         cllr_bits=cllr_bits(llrs, trials.labels),
         min_cllr_bits=min_cllr_bits(llrs, trials.labels),
         unsupported=unsupported,
     )
+
+
+def calibrate_encoder(encoder_path: Path, data: Path) -> CalibrationResult:
+    """Calibrates a run, a checkpoint or a bundle on the validation speakers of a prepared data set.
+
+    Raises InvalidArgument where the encoder is known to have been trained on other clips than the data set's train
+    split: these validation speakers may be among those it knows.
+    """
+    opened = open_encoder(encoder_path)
+    rows = read_prepared(data / "utterances.csv")
+    trained_on = rows_sha256([row for row in rows if row.utterance.split == "train"])
+    if opened.training_sha256 not in (None, trained_on):
+        raise InvalidArgument(
+            f"{encoder_path} was trained on other clips than the train split of {data}, so {data}'s validation speakers "
+            "may be among those it knows; give the data set that it was trained on"
+        )
+    trials, embeddings = validation_trials(opened, data)
+    corpora = ", ".join(sorted({row.utterance.corpus for row in rows if row.utterance.split == "validation"}))
+    fitted_on = f"{trials.n_speakers} validation speakers of {corpora}, {len(trials.paths)} clips, all pairs"
+    scores = score_trials(trials, embeddings, "cosine")
+    return calibrate(trials, scores, encoder_id=opened.encoder_id, fitted_on=fitted_on)
 
 
 def save_calibration(result: CalibrationResult, path: Path) -> None:

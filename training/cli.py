@@ -13,16 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from model.bundle import CARD
-from model.errors import InvalidArgument, VouchError
+from model.errors import VouchError
 from training import calibrate as calibration_stage
 from training import evaluate as evaluation_stage
 from training import export as export_stage
 from training import prepare as preparation_stage
 from training import train as training_stage
-from training.dataset import read_prepared, rows_sha256
-from training.encoders import embed_files, open_encoder
 from training.recipe import load_recipe
-from training.trials import all_pairs, read_trials
+from training.trials import read_trials
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
@@ -128,25 +126,10 @@ def calibrate(
 ) -> None:
     """Fit score -> LLR and the operating points on the validation speakers, neither trained nor tested on."""
     with _plain_errors(threads):
-        opened = open_encoder(encoder)
-        rows = read_prepared(data / "utterances.csv", "validation")
-        if not rows:
-            raise InvalidArgument(f"{data} has no validation speakers to calibrate on")
-        trained_on = rows_sha256(read_prepared(data / "utterances.csv", "train"))
-        if opened.training_sha256 not in (None, trained_on):
-            raise InvalidArgument(
-                f"{encoder} was trained on other clips than the train split of {data}, so {data}'s validation speakers "
-                "may be among those it knows; give the data set that it was trained on"
-            )
-        trials = all_pairs("validation", [r.utterance.path for r in rows], [r.utterance.speaker for r in rows])
-        embeddings = embed_files(opened.module, trials.paths, "validation")
-        corpora = ", ".join(sorted({row.utterance.corpus for row in rows}))
-        fitted_on = f"{trials.n_speakers} validation speakers of {corpora}, {len(rows)} clips, all pairs"
-        scores = evaluation_stage.score_trials(trials, embeddings, "cosine")
-        result = calibration_stage.calibrate(trials, scores, encoder_id=opened.encoder_id, fitted_on=fitted_on)
+        result = calibration_stage.calibrate_encoder(encoder, data)
         path = out or beside(encoder) / "calibration.json"
         calibration_stage.save_calibration(result, path)
-    table = Table("operating point", "LLR", "FMR %", "FNMR %", title=f"{path}, fitted on {fitted_on}")
+    table = Table("operating point", "LLR", "FMR %", "FNMR %", title=f"{path}, fitted on {result.fitted_on}")
     for point in result.operating_points.values():
         table.add_row(point.name, f"{point.llr:.3f}", f"{100 * point.fmr:.3f}", f"{100 * point.fnmr:.2f}")
     console.print(table)

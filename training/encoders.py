@@ -45,9 +45,7 @@ def open_encoder(path: Path) -> OpenedEncoder:
     module = waveform_encoder(checkpoint)
     assert isinstance(module.encoder, SiameseEncoder)
     identity = encoder_id(checkpoint, module)
-    return OpenedEncoder(
-        checkpoint.recipe.name, identity, module, module.encoder, checkpoint.training_data.get("sha256")
-    )
+    return OpenedEncoder(checkpoint.recipe.name, identity, module, module.encoder, checkpoint.training_data["sha256"])
 
 
 def embed_files(module: nn.Module, paths: Sequence[Path], title: str) -> Embedding:

@@ -8,16 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from model.decision import OperatingPoint
-from model.encoder import SiameseEncoder
 from model.errors import InvalidArgument
-from model.scoring import Embedding, unit
 from training.bootstrap import bootstrap_interval, speaker_weights
 from training.calibrate import CalibrationResult
-from training.dataset import read_prepared
 from training.encoders import OpenedEncoder, embed_files, open_encoder
 from training.metrics import (
     Scores,
@@ -31,15 +26,15 @@ from training.metrics import (
     rates_at,
 )
 from training.report import draw_det, draw_histogram
-from training.trials import Trials, all_pairs
+from training.trial_scores import score_trials, validation_trials
+from training.trials import Trials
 
 P_TARGET = 0.01
-SCORE_KINDS = ("cosine", "distance", "head")
 
 
 @dataclass(frozen=True)
 class CalibratedRates:
-    """What a calibration and its operating points do on trials that they were not made on."""
+    """What a calibration and its operating points do on a trial list."""
 
     calibration_id: str
     cllr_bits: float
@@ -69,29 +64,6 @@ class Evaluation:
     accuracy_threshold: float
     accuracy_threshold_from: str
     calibrated: CalibratedRates | None = None
-
-
-def score_trials(trials: Trials, embeddings: Embedding, kind: str, siamese: SiameseEncoder | None = None) -> Scores:
-    """(n_trials,) scores: cosine, negative Euclidean distance, or the pair head's logit (needs the eager network)."""
-    if kind == "cosine":
-        a, b = unit(embeddings)[trials.a], unit(embeddings)[trials.b]
-        cosines: Scores = np.einsum("td,td->t", a, b, dtype=np.float64)
-        return cosines
-    if kind == "distance":
-        distances: Scores = -np.linalg.norm(embeddings[trials.a] - embeddings[trials.b], axis=1).astype(np.float64)
-        return distances
-    if kind != "head":
-        raise InvalidArgument(f"the score is one of {', '.join(SCORE_KINDS)}; got {kind!r}")
-    if siamese is None or not isinstance(siamese.pair_head, torch.nn.Linear):
-        raise InvalidArgument(
-            "this encoder has no pair head: score by cosine or distance, or open a checkpoint that has one"
-        )
-    with torch.inference_mode():
-        logits = siamese.similarity_logit(
-            torch.from_numpy(embeddings)[trials.a], torch.from_numpy(embeddings)[trials.b]
-        )
-    scores: Scores = logits.numpy().astype(np.float64)
-    return scores
 
 
 def evaluate_scores(
@@ -179,9 +151,8 @@ def _write_report(trials: Trials, scores: Scores, result: Evaluation, out: Path)
 
 
 def _calibrated(trials: Trials, scores: Scores, calibration: CalibrationResult) -> CalibratedRates:
-    llrs = calibration.calibration.slope * scores + calibration.calibration.intercept
-    points: Mapping[str, OperatingPoint] = calibration.operating_points
-    rates = {name: rates_at(llrs, trials.labels, point.llr) for name, point in points.items()}
+    llrs = calibration.calibration.llr(scores)
+    rates = {name: rates_at(llrs, trials.labels, point.llr) for name, point in calibration.operating_points.items()}
     return CalibratedRates(
         calibration_id=calibration.calibration.calibration_id,
         cllr_bits=cllr_bits(llrs, trials.labels),
@@ -192,14 +163,7 @@ def _calibrated(trials: Trials, scores: Scores, calibration: CalibrationResult) 
 
 
 def _validation_thresholds(opened: OpenedEncoder, data: Path, kinds: tuple[str, ...]) -> dict[str, tuple[float, str]]:
-    rows = read_prepared(data / "utterances.csv", "validation")
-    if not rows:
-        raise InvalidArgument(f"{data} has no validation speakers to choose the accuracy threshold on")
-    trials = all_pairs("validation", [r.utterance.path for r in rows], [r.utterance.speaker for r in rows])
-    embeddings = embed_files(opened.module, trials.paths, "validation")
+    trials, embeddings = validation_trials(opened, data)
     source = f"{trials.n_speakers} validation speakers"
-    found = {}
-    for kind in kinds:
-        scores = score_trials(trials, embeddings, kind, opened.siamese)
-        found[kind] = (best_accuracy_threshold(scores, trials.labels), source)
-    return found
+    scores = {kind: score_trials(trials, embeddings, kind, opened.siamese) for kind in kinds}
+    return {kind: (best_accuracy_threshold(scores[kind], trials.labels), source) for kind in kinds}

@@ -104,9 +104,9 @@ def export(
             operating_points=calibration.operating_points,
             about=about,
         )
-        load_bundle(folder)
+        bundle = load_bundle(folder)
         # The card as prose lies beside bundle.json for people; nothing reads it, so it is not in "files".
-        write_model_card(load_bundle(folder).card, folder / "MODEL_CARD.md")
+        write_model_card(bundle.card, folder / "MODEL_CARD.md")
         replaced = Path(scratch) / "replaced"
         if out.exists():
             out.rename(replaced)

@@ -72,9 +72,9 @@ def read_trials(path: Path, root: Path) -> Trials:
     return Trials(path.stem, paths, a, b, is_target, speakers)
 
 
-def all_pairs(name: str, paths: Sequence[Path], speakers: Sequence[str]) -> Trials:
-    """Every pair of clips i < j."""
-    a, b = np.triu_indices(len(paths), k=1)
+def all_pairs(name: str, speakers: Sequence[str], paths: Sequence[Path] = ()) -> Trials:
+    """Every pair of clips i < j, given the speaker of each and, where they matter, the files."""
+    a, b = np.triu_indices(len(speakers), k=1)
     numbers = np.unique(np.array(speakers), return_inverse=True)[1]
     return Trials(name, tuple(paths), a, b, numbers[a] == numbers[b], numbers)
 

@@ -17,8 +17,8 @@ from model.embedding import embed
 from model.scoring import Embedding
 from training.dataset import read_samples
 from training.encoders import embed_files, open_encoder
-from training.evaluate import score_trials
 from training.metrics import eer, error_curve
+from training.trial_scores import score_trials
 from training.trials import Trials, read_trials
 
 BARS = {"librispeech-test-other-test": 0.012, "speechocean762-dev": 0.038, "dspspeech20-test": 0.175}
