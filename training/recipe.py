@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from model.encoder import EncoderConfig
 from model.errors import InvalidArgument
-from training.augment import AugmentConfig
+from training.augment.mel import AugmentConfig
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import nn
 from model.encoder import SiameseEncoder
 from model.errors import InvalidArgument
 from model.features import FRAMES_PER_S
-from training.augment import augment
+from training.augment.mel import augment
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.dataset import PreparedUtterance, open_features, read_prepared, rows_sha256
 from training.losses import EmbeddedBatch, make_objective

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.augment import AugmentConfig, augment
+from training.augment.mel import AugmentConfig, augment
 from training.dataset import FeatureStore
 from training.sampling import CropSampler, crop_frames
 

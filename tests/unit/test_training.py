@@ -10,7 +10,7 @@ import torch
 import voicemaking
 from model.encoder import EncoderConfig
 from model.errors import InvalidArgument
-from training.augment import AugmentConfig
+from training.augment.mel import AugmentConfig
 from training.checkpoint import load_checkpoint
 from training.prepare import prepare
 from training.recipe import LossConfig, OptimiserConfig, Recipe, SamplingConfig
