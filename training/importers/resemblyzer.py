@@ -66,13 +66,10 @@ class ResemblyzerEncoder(nn.Module):
         for row, n_samples in enumerate(clip_lengths):
             starts = self.partial_starts(n_samples)
             n_partials.append(len(starts))
-            for start in starts:
-                partials.append(mel[row, start : start + self.n_partial])
+            partials += [mel[row, start : start + self.n_partial] for start in starts]
         states = self.lstm(torch.stack(partials))[0]
         embeddings = nn.functional.normalize(torch.relu(self.linear(states[:, -1])), dim=1)
-        clips: list[Tensor] = []
-        for part in embeddings.split(n_partials):
-            clips.append(part.mean(dim=0))
+        clips = [part.mean(dim=0) for part in torch.split(embeddings, n_partials)]
         return nn.functional.normalize(torch.stack(clips), dim=1)
 
     def raise_volume(self, samples: Tensor, lengths: Tensor) -> Tensor:
@@ -96,9 +93,8 @@ class ResemblyzerEncoder(nn.Module):
     def partial_starts(self, n_samples: int) -> list[int]:
         """First frame of each partial utterance of a clip: at least one, the last one covered well enough."""
         n_frames = n_samples // self.n_hop + 1  # ceil((n_samples + 1) / n_hop)
-        starts: list[int] = []
-        for start in range(0, max(1, n_frames - self.n_partial + self.n_step + 1), self.n_step):
-            starts.append(start)
+        last = max(0, n_frames - self.n_partial + self.n_step)
+        starts = [start for start in range(0, last + 1, self.n_step)]  # noqa: C416  # TorchScript knows no list(range)
         if len(starts) > 1 and n_samples - starts[-1] * self.n_hop < self.n_min_covered:
             starts.pop()
         return starts
