@@ -14,7 +14,7 @@ from model.errors import InvalidArgument
 from model.features import describe_front_end
 from training.recipe import Recipe, recipe_from
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,17 @@ class Checkpoint:
     step: int
     """Steps already taken."""
     encoder: dict[str, Any]
+    """The weights that are trained on."""
+    average: dict[str, Any] | None
+    """Their moving average, where the recipe has one: what is validated and exported."""
     objective: dict[str, Any]
+    """State of the loss, and of the projection onto a teacher's embeddings."""
     optimiser: dict[str, Any]
     scheduler: dict[str, Any]
     training_data: dict[str, Any]
     """What the encoder heard: corpora, speakers, clips, hours, and a hash of the rows; goes into the bundle's card."""
+    teacher: dict[str, Any] | None
+    """Whose embeddings it was taught to match, where there was a teacher; goes into the card."""
     elapsed_s: float
 
 
@@ -54,11 +60,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def waveform_encoder(checkpoint: Checkpoint) -> WaveformEncoder:
-    """The eager encoder with its front end, ready to embed."""
+    """The eager encoder with its front end, ready to embed: the averaged weights, where there are any."""
     module = WaveformEncoder(checkpoint.recipe.encoder)
     encoder = module.encoder
     assert isinstance(encoder, SiameseEncoder)
-    encoder.load_state_dict(checkpoint.encoder)
+    encoder.load_state_dict(checkpoint.average or checkpoint.encoder)
     return module.eval()
 
 

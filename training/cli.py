@@ -75,13 +75,17 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/RECIPE by default.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop early, after this many steps.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that compute features.")] = 1,
     threads: Threads = 0,
 ) -> None:
     """Train an encoder; resumes where an interrupted run stopped."""
     with _plain_errors(threads):
         chosen = load_recipe(recipe)
         folder = out or Path("runs") / chosen.name
-        last = training_stage.train(chosen, data, folder, max_steps=steps, resume=resume)
+        last = training_stage.train(
+            chosen, data, folder, max_steps=steps, resume=resume, device=device, workers=workers
+        )
     console.print(f"checkpoint {last}, log {folder / 'log.csv'}, curves {folder / 'curves.png'}")
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from pytorch_metric_learning.losses import CosFaceLoss
+from pytorch_metric_learning.losses import ArcFaceLoss, CosFaceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.encoder import SiameseEncoder
 from training.recipe import LossConfig
+from training.schedule import StepSettings
 
 SQRT_FLOOR = 1e-12
 """Keeps the gradient of a distance finite at distance 0."""
@@ -18,18 +19,19 @@ SQRT_FLOOR = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedBatch:
-    """A batch on its way to the loss. Embeddings 2i and 2i + 1 are pair i; `progress` is the share of the run done."""
+    """A batch on its way to the loss. Of pairs, embeddings 2i and 2i + 1 are pair i; else K in a row are one speaker."""
 
     encoder: SiameseEncoder
     embeddings: Tensor
     labels: Tensor
-    progress: float
+    settings: StepSettings
 
 
 @dataclass(frozen=True, eq=False)
 class LossAndAccuracy:
     loss: Tensor
-    accuracy: float
+    accuracy: Tensor
+    """A scalar, detached."""
 
 
 def contrastive_loss(distances: Tensor, same: Tensor, margin: float) -> Tensor:
@@ -59,49 +61,79 @@ class ContrastiveObjective(nn.Module):
             said_same = logits > 0
         else:
             said_same = distances < self.config.contrastive_margin / 2
-        return LossAndAccuracy(loss, float((said_same == same).float().mean()))
+        return LossAndAccuracy(loss, (said_same == same).float().mean())
 
 
 class MarginSoftmaxObjective(nn.Module):
-    """Additive-margin softmax over the training speakers (Wang et al., 2018), beside a pairwise contrastive term.
+    """Margin softmax over the training speakers, beside a pairwise contrastive term.
 
-    The contrastive term takes every pair in the batch; same and different pairs weigh alike. It grows with the
-    margin: on untrained embeddings its cheapest move is to pull everybody together, and training never recovers.
+    The margin is added to the cosine (CosFace) or to the angle (ArcFace). The contrastive term takes every pair in
+    the batch; same and different pairs weigh alike. Both grow along the run (`schedule.py`): on untrained embeddings
+    the contrastive term's cheapest move is to pull everybody together, and training never recovers.
     """
 
     def __init__(self, config: LossConfig, n_classes: int, n_embedding: int) -> None:
         super().__init__()
         self.config = config
-        self.softmax = CosFaceLoss(n_classes, n_embedding, margin=config.softmax_margin, scale=config.softmax_scale)
+        make = CosFaceLoss if config.softmax_kind == "cosine" else ArcFaceLoss
+        self.softmax = make(n_classes, n_embedding, margin=config.softmax_margin, scale=config.softmax_scale)
         # About unit length: only a class vector's direction matters, and Adam turns a long one too slowly.
         nn.init.normal_(self.softmax.W, std=n_embedding**-0.5)
 
-    def ramp(self, progress: float) -> float:
-        """Share of the margin and of the contrastive term that counts by now, in [0, 1]."""
-        start, end = self.config.margin_ramp
-        return 1.0 if end <= start else min(1.0, max(0.0, (progress - start) / (end - start)))
-
     def forward(self, batch: EmbeddedBatch) -> LossAndAccuracy:
         labels = batch.labels
-        ramp = self.ramp(batch.progress)
-        self.softmax.margin = ramp * self.config.softmax_margin
+        self.softmax.margin = batch.settings.softmax_margin  # ArcFace's in radians: set here, its degrees never count
         loss = self.softmax(batch.embeddings, labels)
         unit = F.normalize(batch.embeddings, dim=1)
-        if ramp * self.config.contrastive_weight > 0:
+        if batch.settings.contrastive_weight > 0:
             distances = ((2.0 - 2.0 * unit @ unit.T).clamp(min=0) + SQRT_FLOOR).sqrt()
-            rows, columns = torch.triu_indices(len(labels), len(labels), offset=1)
+            rows, columns = torch.triu_indices(len(labels), len(labels), offset=1, device=unit.device)
             pair_distances, same = distances[rows, columns], labels[rows] == labels[columns]
             term = sum(
                 contrastive_loss(pair_distances[kind], same[kind], self.config.contrastive_margin)
                 for kind in (same, ~same)
             )
-            loss = loss + ramp * self.config.contrastive_weight * term
+            loss = loss + batch.settings.contrastive_weight * term
         with torch.no_grad():
             predicted = (unit @ F.normalize(self.softmax.W, dim=0)).argmax(dim=1)
-        return LossAndAccuracy(loss, float((predicted == labels).float().mean()))
+        return LossAndAccuracy(loss, (predicted == labels).float().mean())
 
 
-def make_objective(config: LossConfig, n_classes: int, n_embedding: int) -> nn.Module:
+class CentroidObjective(nn.Module):
+    """Each speaker's crops against the batch's centroids, as a softmax over scaled cosines.
+
+    `prototypical`: the last crop of each speaker against the mean of the others (angular prototypical loss, Chung et
+    al., 2020). `ge2e`: every crop against every mean, its own taken without itself (Wan et al., 2018).
+    """
+
+    def __init__(self, config: LossConfig, clips_per_speaker: int) -> None:
+        super().__init__()
+        self.leave_one_out = config.kind == "ge2e"
+        self.clips_per_speaker = clips_per_speaker
+        self.scale = nn.Parameter(torch.tensor(10.0))
+        self.offset = nn.Parameter(torch.tensor(-5.0))
+
+    def forward(self, batch: EmbeddedBatch) -> LossAndAccuracy:
+        unit = F.normalize(batch.embeddings, dim=1)
+        crops = unit.view(-1, self.clips_per_speaker, unit.size(1))  # (P, K, d)
+        n_speakers = len(crops)
+        own = torch.arange(n_speakers, device=unit.device)
+        if self.leave_one_out:
+            others = (crops.sum(dim=1, keepdim=True) - crops) / (self.clips_per_speaker - 1)
+            cosines = crops.flatten(0, 1) @ F.normalize(crops.mean(dim=1), dim=1).T
+            own_cosines = (crops * F.normalize(others, dim=2)).sum(dim=2).flatten()
+            own = own.repeat_interleave(self.clips_per_speaker)
+            is_own = F.one_hot(own, n_speakers).bool()
+            cosines = torch.where(is_own, own_cosines.unsqueeze(1), cosines)
+        else:
+            cosines = crops[:, -1] @ F.normalize(crops[:, :-1].mean(dim=1), dim=1).T
+        logits = self.scale.clamp(min=1e-3) * cosines + self.offset
+        return LossAndAccuracy(F.cross_entropy(logits, own), (logits.argmax(dim=1) == own).float().mean().detach())
+
+
+def make_objective(config: LossConfig, n_classes: int, n_embedding: int, clips_per_speaker: int) -> nn.Module:
     if config.kind == "contrastive":
         return ContrastiveObjective(config)
-    return MarginSoftmaxObjective(config, n_classes, n_embedding)
+    if config.kind == "margin_softmax":
+        return MarginSoftmaxObjective(config, n_classes, n_embedding)
+    return CentroidObjective(config, clips_per_speaker)

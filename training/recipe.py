@@ -13,34 +13,59 @@ from typing import Any, Literal
 from model.encoder import EncoderConfig
 from model.errors import InvalidArgument
 from training.augment.mel import AugmentConfig
+from training.augment.render import RenderConfig
+from training.augment.voices import Voice
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    speeds: tuple[float, ...] = (1.0,)
-    """Every speaker is played at each; every speed but 1 is a new speaker."""
+    voices: tuple[Voice, ...] = (Voice(),)
+    """Every speaker is heard in each; every voice but the first is a new speaker."""
 
 
 @dataclass(frozen=True)
 class SamplingConfig:
     kind: Literal["pairs", "speakers"] = "speakers"
     batch_size: int = 48
-    """Pairs of crops in a batch; a pair of `speakers` is two crops of one speaker."""
+    """Pairs of crops in a batch, or speakers (P)."""
+    clips_per_speaker: int = 2
+    """Crops of each speaker in a batch of `speakers` (K)."""
     crop_s: tuple[float, float] = (2.0, 2.0)
     """Shortest and longest crop; each batch has one length."""
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    kind: Literal["contrastive", "margin_softmax"] = "margin_softmax"
+    kind: Literal["contrastive", "margin_softmax", "prototypical", "ge2e"] = "margin_softmax"
     contrastive_margin: float = 1.0
     contrastive_weight: float = 1.0
     head_weight: float = 0.0
     """Weight of the pair head's binary cross-entropy."""
+    softmax_kind: Literal["cosine", "angular"] = "cosine"
+    """Where the margin is added: to the cosine (Wang et al., 2018) or to the angle, in radians (Deng et al., 2019)."""
     softmax_margin: float = 0.2
     softmax_scale: float = 30.0
     margin_ramp: tuple[float, float] = (0.0, 0.3)
     """Shares of the run between which softmax margin and contrastive term grow from 0 to their full value."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    teacher: str = ""
+    """A bundle's folder; none where empty. The card names it."""
+    weight: float = 0.0
+    """Of the mean of 1 - cosine between a crop's projected embedding and the teacher's of the whole clean clip."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """The last share of the run: longer crops, a larger margin, less augmentation (Garcia-Romero et al., 2020)."""
+
+    start: float = 1.0
+    """Share of the run after which it begins; 1 has none."""
+    crop_s: tuple[float, float] = (3.0, 5.0)
+    softmax_margin: float = 0.35
+    augment_strength: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -55,6 +80,8 @@ class OptimiserConfig:
     warm_up: float = 0.1
     """OneCycleLR: share of the run in which the learning rate rises."""
     clip_norm: float = 5.0
+    average_decay: float = 0.0
+    """Of the exponential moving average over the weights, which is what is validated and exported; 0 has none."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +99,11 @@ class Recipe:
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    render: RenderConfig = field(default_factory=RenderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
     def __post_init__(self) -> None:
@@ -81,8 +111,23 @@ class Recipe:
             raise InvalidArgument(
                 "the contrastive loss alone needs pairs of different speakers: set sampling.kind to 'pairs'"
             )
+        if self.loss.kind in ("prototypical", "ge2e") and (
+            self.sampling.kind != "speakers" or self.sampling.clips_per_speaker < 2
+        ):
+            raise InvalidArgument(
+                f"the {self.loss.kind} loss needs batches of speakers with several crops each: set sampling.kind to "
+                "'speakers' and sampling.clips_per_speaker to 2 or more"
+            )
         if self.loss.head_weight and not self.encoder.pair_head:
             raise InvalidArgument("loss.head_weight trains the pair head, which encoder.pair_head has switched off")
+        if bool(self.distill.teacher) != (self.distill.weight > 0):
+            raise InvalidArgument("distillation needs both distill.teacher and a positive distill.weight")
+        if not self.data.voices or self.data.voices[0] != Voice():
+            raise InvalidArgument("data.voices begins with the clip's own voice, {speed = 1.0, formants = 1.0}")
+
+    @property
+    def n_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
 
 
 def load_recipe(name_or_path: str) -> Recipe:

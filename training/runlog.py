@@ -21,9 +21,12 @@ FIELDS = (
 class RunLog:
     """Appends; rows past the step that a run resumes from are dropped, since those steps will be taken again."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path | None, step: int) -> None:
+        """Without a folder nothing is ever written: the log of a process that is not the first of its run."""
         self.folder = folder
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / "log.csv"
         kept: list[dict[str, str]] = []
         if path.is_file():
@@ -59,11 +62,13 @@ class RunLog:
         self.file.flush()
 
     def draw_curves(self) -> None:
+        assert self.folder is not None
         draw_curves(self.folder / "log.csv", self.folder / "curves.png")
 
     def __enter__(self) -> RunLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.file.close()
-        self.board.close()
+        if self.folder is not None:
+            self.file.close()
+            self.board.close()

@@ -1,4 +1,4 @@
-"""Which crops make a batch. A batch is a function of (seed, step) alone, so a resumed run sees what it would have."""
+"""Which crops make a batch. A batch is a function of (seed, step, rank) alone, so a resumed run sees what it would have."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.dataset import FeatureStore
+from training.feature_store import FeatureStore
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`log_mels` (n_crops, n_mels, n_frames) float32 and each crop's class. Crops 2i and 2i + 1 form pair i."""
+    """`log_mels` (n_crops, n_mels, n_frames) float32, each crop's class and its group (a clip in a voice).
+
+    Of `pairs`, crops 2i and 2i + 1 form pair i; of `speakers`, K crops in a row are of one speaker.
+    """
 
     log_mels: Tensor
     labels: Tensor
+    groups: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Crop:
+    frames: NDArray[np.float32]
+    label: int
+    group: int
 
 
 def crop_frames(clip: NDArray[np.float16], n_frames: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -30,54 +41,58 @@ def crop_frames(clip: NDArray[np.float16], n_frames: int, rng: np.random.Generat
 
 
 class CropSampler:
-    """Draws crops of classes; two crops of one class come from two clips, or are disjoint where there is one clip."""
+    """Draws crops of classes; crops of one class come from different clips, or from disjoint parts of one clip."""
 
-    def __init__(self, features: FeatureStore, seed: int) -> None:
+    def __init__(self, features: FeatureStore, seed: int, rank: int = 0) -> None:
         self.features = features
         self.seed = seed
-        order = np.argsort(features.labels, kind="stable")
-        bounds = np.searchsorted(features.labels[order], np.arange(len(features.classes) + 1))
-        self.clips_of = [order[bounds[i] : bounds[i + 1]] for i in range(len(features.classes))]
-        self.usable = np.array([label for label, clips in enumerate(self.clips_of) if len(clips)])
+        self.rank = rank
+        n_groups = int(features.groups[-1]) + 1
+        order = np.argsort(features.groups, kind="stable")
+        bounds = np.searchsorted(features.groups[order], np.arange(n_groups + 1))
+        self.versions_of = [order[bounds[i] : bounds[i + 1]] for i in range(n_groups)]
+        self.groups_of: list[list[int]] = [[] for _ in features.classes]
+        for group, versions in enumerate(self.versions_of):
+            self.groups_of[int(features.labels[versions[0]])].append(group)
+        self.usable = np.array([label for label, groups in enumerate(self.groups_of) if groups])
 
     def rng(self, step: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, step])
+        return np.random.default_rng([self.seed, step, self.rank])
 
-    def two_crops(self, label: int, n_frames: int, rng: np.random.Generator) -> list[NDArray[np.float32]]:
-        clips = self.clips_of[label]
-        if len(clips) > 1:
-            return [crop_frames(self.features.clip(i), n_frames, rng) for i in rng.choice(clips, 2, replace=False)]
-        clip = self.features.clip(int(clips[0]))
-        cut = len(clip) // 2
-        halves = [clip[:cut], clip[cut:]] if rng.random() < 0.5 else [clip[cut:], clip[:cut]]
-        return [crop_frames(half if len(half) else clip, n_frames, rng) for half in halves]
-
-    def one_crop(self, label: int, n_frames: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        return crop_frames(self.features.clip(int(rng.choice(self.clips_of[label]))), n_frames, rng)
+    def crops(self, label: int, n_crops: int, n_frames: int, rng: np.random.Generator) -> list[Crop]:
+        """`n_crops` of one class, spread over its clips as evenly as can be; a clip drawn m times is cut into m parts."""
+        groups = rng.permutation(self.groups_of[label])
+        drawn = np.resize(groups, n_crops)
+        found = []
+        for group in dict.fromkeys(drawn.tolist()):
+            n_parts = int((drawn == group).sum())
+            for part in rng.permutation(n_parts):
+                clip = self.features.clip(int(rng.choice(self.versions_of[group])))
+                cut = clip[len(clip) * part // n_parts : len(clip) * (part + 1) // n_parts]
+                frames = crop_frames(cut if len(cut) else clip, n_frames, rng)
+                found.append(Crop(frames, label, group))
+        return found
 
     def pairs(self, step: int, n_pairs: int, n_frames: int) -> Batch:
         """Half the pairs are of one speaker, half of two (the article's balanced pairs)."""
         rng = self.rng(step)
-        crops: list[NDArray[np.float32]] = []
-        labels: list[int] = []
+        crops: list[Crop] = []
         for pair in range(n_pairs):
             if pair % 2 == 0:
-                a = b = int(rng.choice(self.usable))
-                crops += self.two_crops(a, n_frames, rng)
+                crops += self.crops(int(rng.choice(self.usable)), 2, n_frames, rng)
             else:
-                a, b = (int(label) for label in rng.choice(self.usable, 2, replace=False))
-                crops += [self.one_crop(a, n_frames, rng), self.one_crop(b, n_frames, rng)]
-            labels += [a, b]
-        return _stack(crops, labels)
+                for label in rng.choice(self.usable, 2, replace=False):
+                    crops += self.crops(int(label), 1, n_frames, rng)
+        return _stack(crops)
 
-    def speakers(self, step: int, n_speakers: int, n_frames: int) -> Batch:
-        """Two crops of each of n_speakers different classes."""
+    def speakers(self, step: int, n_speakers: int, clips_per_speaker: int, n_frames: int) -> Batch:
+        """P different classes, K crops of each."""
         rng = self.rng(step)
         chosen = rng.choice(self.usable, n_speakers, replace=len(self.usable) < n_speakers)
-        crops = [crop for label in chosen for crop in self.two_crops(int(label), n_frames, rng)]
-        return _stack(crops, [int(label) for label in chosen for _ in range(2)])
+        return _stack([crop for label in chosen for crop in self.crops(int(label), clips_per_speaker, n_frames, rng)])
 
 
-def _stack(crops: list[NDArray[np.float32]], labels: list[int]) -> Batch:
-    stacked = torch.from_numpy(np.stack(crops)).transpose(1, 2).contiguous()
-    return Batch(stacked, torch.tensor(labels))
+def _stack(crops: list[Crop]) -> Batch:
+    stacked = torch.from_numpy(np.stack([crop.frames for crop in crops])).transpose(1, 2).contiguous()
+    labels = torch.tensor([crop.label for crop in crops])
+    return Batch(stacked, labels, np.array([crop.group for crop in crops]))

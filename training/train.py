@@ -10,18 +10,27 @@ from typing import Any
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from model.encoder import SiameseEncoder
 from model.errors import InvalidArgument
 from model.features import FRAMES_PER_S
+from model.scoring import Embedding
 from training.augment.mel import augment
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from training.dataset import PreparedUtterance, open_features, read_prepared, rows_sha256
-from training.losses import EmbeddedBatch, make_objective
+from training.dataset import PreparedUtterance, read_prepared, rows_sha256
+from training.devices import Place, take_place, wait_for_all
+from training.distill import Distillation, teacher_targets
+from training.encoders import OpenedEncoder, open_encoder
+from training.feature_store import FeatureStore, open_features
+from training.losses import make_objective
+from training.prefetch import prefetched
 from training.recipe import OptimiserConfig, Recipe
 from training.runlog import RunLog
 from training.sampling import Batch, CropSampler
+from training.schedule import settings_at
+from training.training_step import TrainingStep, average_of
 from training.validation import validate
 
 CHECKPOINT_EVERY_S = 120.0
@@ -29,100 +38,159 @@ AUGMENTATION_STREAM = 1
 """Apart from the sampler's own stream, so that who is in a batch says nothing about what happens to the crops."""
 
 
-def train(recipe: Recipe, data: Path, out: Path, *, max_steps: int | None = None, resume: bool = True) -> Path:
+def train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    max_steps: int | None = None,
+    resume: bool = True,
+    device: str = "auto",
+    workers: int = 1,
+) -> Path:
     """Trains by the recipe on a prepared data set; returns the path of the last checkpoint.
 
     `data` is the folder that `prepare` wrote, `out` takes checkpoints, log.csv, TensorBoard events and curves. A run
     that was stopped goes on from its last checkpoint to the same weights that it would have reached unstopped.
-    `max_steps` ends the run early, on the full run's schedule. Raises InvalidArgument where `out` holds another
-    recipe's run or one on other clips, or where there are fewer than two training speakers.
+    `max_steps` ends the run early, on the full run's schedule; `workers` processes compute the features. Under torchrun
+    every process takes `batch_size` speakers of its own, and gradients are averaged. Raises InvalidArgument where `out`
+    holds another recipe's run or one on other clips, or where there are fewer than two training speakers.
     """
+    with take_place(device) as place:
+        return _train(recipe, data, out, place, max_steps, resume, workers)
+
+
+def _train(
+    recipe: Recipe, data: Path, out: Path, place: Place, max_steps: int | None, resume: bool, workers: int
+) -> Path:
     torch.manual_seed(recipe.seed)
 
-    # Data
+    # Data; the first process computes what is not there yet
     rows = read_prepared(data / "utterances.csv")
     train_rows = [row for row in rows if row.utterance.split == "train"]
     validation_rows = _first_clips([r for r in rows if r.utterance.split == "validation"], recipe.validation_clips)
     n_speakers = len({row.utterance.speaker for row in train_rows})
     if n_speakers < 2:
         raise InvalidArgument(f"{data} has {n_speakers} training speakers; training needs at least 2")
-    features = open_features(train_rows, recipe.data.speeds, recipe.encoder.n_mels, data)
-    heldout = open_features(validation_rows, (1.0,), recipe.encoder.n_mels, data) if validation_rows else None
-    sampler = CropSampler(features, recipe.seed)
+    teacher = open_encoder(Path(recipe.distill.teacher)) if recipe.distill.teacher else None
+    if place.rank > 0:
+        wait_for_all(place)
+    n_mels = recipe.encoder.n_mels
+    features = open_features(
+        train_rows,
+        n_mels,
+        data,
+        voices=recipe.data.voices,
+        render=recipe.render,
+        seed=recipe.seed,
+        workers=workers,
+    )
+    heldout = open_features(validation_rows, n_mels, data) if validation_rows else None
+    targets = teacher_targets(teacher, train_rows, recipe.data.voices, data) if teacher else None
+    if place.rank == 0:
+        wait_for_all(place)
+    sampler = CropSampler(features, recipe.seed, place.rank)
 
     # Model and optimiser
     encoder = SiameseEncoder(recipe.encoder)
+    module = make_training_step(recipe, encoder, features, targets).to(place.device)
     encoder.blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stub
-    objective = make_objective(recipe.loss, len(features.classes), recipe.encoder.n_embedding)
-    n_steps = recipe.epochs * recipe.steps_per_epoch
-    optimiser, scheduler = make_optimiser(recipe.optimiser, [encoder, objective], recipe, n_steps)
+    average = average_of(encoder, recipe.optimiser.average_decay) if recipe.optimiser.average_decay else None
+    optimiser, scheduler = make_optimiser(recipe.optimiser, [module], recipe, recipe.n_steps)
 
     # Where an earlier run stopped
     last = out / "last.pt"
     step, elapsed_s = 0, 0.0
     if resume and last.is_file():
         checkpoint = load_checkpoint(last)
-        if checkpoint.recipe != recipe:
-            raise InvalidArgument(
-                f"{out} holds a run of another recipe ({checkpoint.recipe.name}); choose another folder"
-            )
-        if checkpoint.training_data["sha256"] != rows_sha256(train_rows):
-            raise InvalidArgument(
-                f"{out} holds a run on other training clips than those of {data}: going on would mix up its speakers. "
-                "Choose another folder"
-            )
+        _require_same_run(checkpoint, recipe, train_rows, teacher, out, data)
         encoder.load_state_dict(checkpoint.encoder)
-        objective.load_state_dict(checkpoint.objective)
+        module.load_state_dict(checkpoint.objective, strict=False)
+        if average is not None and checkpoint.average is not None:
+            average.module.load_state_dict(checkpoint.average)
+            average.n_averaged.fill_(checkpoint.step)
         optimiser.load_state_dict(checkpoint.optimiser)
         scheduler.load_state_dict(checkpoint.scheduler)
         step, elapsed_s = checkpoint.step, checkpoint.elapsed_s
 
-    def save(path: Path) -> None:
-        state = (encoder.state_dict(), objective.state_dict(), optimiser.state_dict(), scheduler.state_dict())
-        save_checkpoint(Checkpoint(recipe, step, *state, describe(train_rows), elapsed_s + timer()), path)
+    def save() -> None:
+        averaged = average.module.state_dict() if average is not None else None
+        rest = {name: value for name, value in module.state_dict().items() if not name.startswith("encoder.")}
+        state = (encoder.state_dict(), averaged, rest, optimiser.state_dict(), scheduler.state_dict())
+        about = (describe(train_rows), _describe_teacher(teacher, recipe), elapsed_s + timer())
+        save_checkpoint(Checkpoint(recipe, step, *state, *about), last)
 
     # Loop
-    stop = n_steps if max_steps is None else min(n_steps, max_steps)
+    stop = recipe.n_steps if max_steps is None else min(recipe.n_steps, max_steps)
+    distributed = DistributedDataParallel(module) if place.n_processes > 1 else module
     timer = _timer()
     saved_at_s = 0.0
-    with RunLog(out, step) as log, _progress() as progress:
-        bar = progress.add_task(recipe.name, total=n_steps, completed=step, status="")
-        while step < stop:
-            encoder.train()
-            batch = draw(recipe, sampler, step)
-            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                lengths = torch.full((len(batch.labels),), batch.log_mels.size(2))
-                embeddings = encoder(batch.log_mels, lengths)
-            result = objective(EmbeddedBatch(encoder, embeddings.float(), batch.labels, step / n_steps))
+    writes = place.rank == 0
+    with (
+        RunLog(out if writes else None, step) as log,
+        _progress(disable=not writes) as progress,
+        prefetched(lambda at: draw(recipe, sampler, at), range(step, stop)) as batches,
+    ):
+        bar = progress.add_task(recipe.name, total=recipe.n_steps, completed=step, status="")
+        for batch in batches:
+            module.train()
+            log_mels, labels = batch.log_mels.to(place.device), batch.labels.to(place.device)
+            loss, accuracy = distributed(log_mels, labels, targets_of(batch, targets, place), settings_at(recipe, step))
             optimiser.zero_grad()
-            result.loss.backward()
+            loss.backward()
             nn.utils.clip_grad_norm_(encoder.parameters(), recipe.optimiser.clip_norm)
             learning_rate = optimiser.param_groups[0]["lr"]
             optimiser.step()
             scheduler.step()
+            if average is not None:
+                average.update_parameters(encoder)
             step += 1
-            loss = result.loss.item()
-            log.step(step, loss, result.accuracy, learning_rate, elapsed_s + timer())
-            progress.update(bar, completed=step, status=f"loss {loss:.3f} accuracy {result.accuracy:.3f}")
-            if step % (recipe.steps_per_epoch * recipe.validate_every) == 0 or step == n_steps:
-                log.validation(step, validate(encoder, heldout) if heldout else None, elapsed_s + timer())
+            if not writes:
+                continue
+            log.step(step, loss.item(), accuracy.item(), learning_rate, elapsed_s + timer())
+            progress.update(bar, completed=step, status=f"loss {loss.item():.3f} accuracy {accuracy.item():.3f}")
+            if step % (recipe.steps_per_epoch * recipe.validate_every) == 0 or step == recipe.n_steps:
+                judged = average.module if average is not None else encoder
+                assert isinstance(judged, SiameseEncoder)
+                log.validation(step, validate(judged, heldout) if heldout else None, elapsed_s + timer())
                 log.draw_curves()
             if timer() - saved_at_s > CHECKPOINT_EVERY_S:
-                save(last)
+                save()
                 saved_at_s = timer()
-        save(last)
-        log.draw_curves()
+        if writes:
+            save()
+            log.draw_curves()
+    wait_for_all(place)
     return last
 
 
+def make_training_step(
+    recipe: Recipe, encoder: SiameseEncoder, features: FeatureStore, targets: Embedding | None
+) -> TrainingStep:
+    """The encoder with its loss and, where there are targets, the projection onto the teacher's embeddings."""
+    n_embedding = recipe.encoder.n_embedding
+    objective = make_objective(recipe.loss, len(features.classes), n_embedding, recipe.sampling.clips_per_speaker)
+    distillation = Distillation(n_embedding, targets.shape[1]) if targets is not None else None
+    return TrainingStep(encoder, objective, distillation, recipe.distill.weight, recipe.precision)
+
+
 def draw(recipe: Recipe, sampler: CropSampler, step: int) -> Batch:
-    """The batch of a step: crops of one random length, augmented; a function of the recipe's seed and the step."""
-    rng = np.random.default_rng([recipe.seed, step, AUGMENTATION_STREAM])
-    n_frames = round(rng.uniform(*recipe.sampling.crop_s) * FRAMES_PER_S)
-    take = sampler.pairs if recipe.sampling.kind == "pairs" else sampler.speakers
-    batch = take(step, recipe.sampling.batch_size, n_frames)
-    strength = min(1.0, step / recipe.augment.ramp_steps) if recipe.augment.ramp_steps else 1.0
-    return Batch(augment(batch.log_mels, recipe.augment, rng, strength), batch.labels)
+    """The batch of a step: crops of one random length, augmented; a function of the recipe's seed, rank and the step."""
+    settings = settings_at(recipe, step)
+    rng = np.random.default_rng([recipe.seed, step, sampler.rank, AUGMENTATION_STREAM])
+    n_frames = round(rng.uniform(*settings.crop_s) * FRAMES_PER_S)
+    size = recipe.sampling.batch_size
+    if recipe.sampling.kind == "pairs":
+        batch = sampler.pairs(step, size, n_frames)
+    else:
+        batch = sampler.speakers(step, size, recipe.sampling.clips_per_speaker, n_frames)
+    log_mels = augment(batch.log_mels, recipe.augment, rng, settings.augment_strength)
+    return Batch(log_mels, batch.labels, batch.groups)
+
+
+def targets_of(batch: Batch, targets: Embedding | None, place: Place) -> Tensor | None:
+    """What the teacher makes of the clip behind each crop: (n_crops, n_teacher)."""
+    return None if targets is None else torch.from_numpy(targets[batch.groups]).to(place.device)
 
 
 def make_optimiser(
@@ -161,11 +229,37 @@ def _first_clips(rows: Sequence[PreparedUtterance], n_clips: int) -> list[Prepar
     return chosen
 
 
+def _require_same_run(
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    rows: Sequence[PreparedUtterance],
+    teacher: OpenedEncoder | None,
+    out: Path,
+    data: Path,
+) -> None:
+    if checkpoint.recipe != recipe:
+        raise InvalidArgument(f"{out} holds a run of another recipe ({checkpoint.recipe.name}); choose another folder")
+    if checkpoint.training_data["sha256"] != rows_sha256(rows):
+        raise InvalidArgument(
+            f"{out} holds a run on other training clips than those of {data}: going on would mix up its speakers. "
+            "Choose another folder"
+        )
+    was = checkpoint.teacher["encoder_id"] if checkpoint.teacher else None
+    if was != (teacher.encoder_id if teacher else None):
+        raise InvalidArgument(f"{out} holds a run that another teacher taught ({was}); choose another folder")
+
+
+def _describe_teacher(teacher: OpenedEncoder | None, recipe: Recipe) -> dict[str, Any] | None:
+    if teacher is None:
+        return None
+    return {"name": teacher.name, "encoder_id": teacher.encoder_id, "weight": recipe.distill.weight}
+
+
 def _timer() -> Any:
     start = time.monotonic()
     return lambda: time.monotonic() - start
 
 
-def _progress() -> Progress:
+def _progress(disable: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[status]}"))
+    return Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[status]}"), disable=disable)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from model.encoder import SiameseEncoder
-from training.dataset import FeatureStore
+from training.feature_store import FeatureStore
 from training.metrics import balanced_accuracy, best_accuracy_threshold, eer, error_curve
 from training.trial_scores import score_trials
 from training.trials import all_pairs

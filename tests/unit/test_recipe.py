@@ -21,7 +21,7 @@ def test_the_seed_recipe_is_the_articles() -> None:
 def test_the_default_recipe_keeps_a_contrastive_term() -> None:
     recipe = load_recipe("default")
     assert recipe.loss.contrastive_weight > 0
-    assert len(recipe.data.speeds) == 3
+    assert len(recipe.data.voices) > 1
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,11 @@ def test_the_default_recipe_keeps_a_contrastive_term() -> None:
         ("[encoder]\nchannels = [8]", "one entry for each CNN block"),
         ("[loss]\nkind = 'contrastive'", "needs pairs of different speakers"),
         ("[loss]\nhead_weight = 1.0", "encoder.pair_head has switched off"),
+        ("[loss]\nkind = 'ge2e'\n[sampling]\nclips_per_speaker = 1", "several crops each"),
+        ("[distill]\nteacher = 'bundles/x'", "both distill.teacher and a positive distill.weight"),
+        ("[data]\nvoices = [{speed = 1.1}]", "begins with the clip's own voice"),
+        ("[data]\nvoices = [1.0]", "data.voices is a table"),
+        ("[render]\nn_versions = 0", "n_versions and n_rooms are at least 1"),
         ("loss = 3", "recipe key loss is a table"),
         ("[loss\n", "not valid TOML"),
     ],

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from training.augment.mel import AugmentConfig, augment
-from training.dataset import FeatureStore
+from training.feature_store import FeatureStore
 from training.sampling import CropSampler, crop_frames
 
 N_MELS = 4
@@ -17,7 +17,7 @@ def store(clips: list[tuple[int, int]]) -> FeatureStore:
         starts.append(starts[-1] + n_frames)
     labels = np.array([label for label, _ in clips])
     names = tuple(str(i) for i in range(labels.max() + 1))
-    return FeatureStore(np.array(frames, np.float16), np.array(starts), labels, names)
+    return FeatureStore(np.array(frames, np.float16), np.array(starts), labels, np.arange(len(clips)), names)
 
 
 SAMPLER = CropSampler(store([(0, 50), (0, 60), (1, 80), (2, 40), (2, 30), (2, 90)]), seed=5)
@@ -32,7 +32,7 @@ def test_pairs_are_balanced_and_labelled_by_what_they_hold() -> None:
 
 
 def test_a_speaker_batch_holds_two_crops_of_each() -> None:
-    batch = SAMPLER.speakers(0, 3, 20)
+    batch = SAMPLER.speakers(0, 3, 2, 20)
     assert np.array_equal(batch.labels[0::2], batch.labels[1::2])
     assert sorted(batch.labels[0::2].tolist()) == [0, 1, 2]
     assert np.array_equal(batch.log_mels[:, 0, 5].numpy(), batch.labels.numpy())
@@ -40,13 +40,44 @@ def test_a_speaker_batch_holds_two_crops_of_each() -> None:
 
 def test_two_crops_of_one_speaker_never_share_a_frame() -> None:
     for step in range(50):
-        batch = SAMPLER.speakers(step, 3, 20)
+        batch = SAMPLER.speakers(step, 3, 2, 20)
         for pair in range(3):
             a, b = (
                 {(int(clip), int(frame)) for clip, frame in batch.log_mels[2 * pair + i, 1:3].T.tolist()}
                 for i in (0, 1)
             )
             assert not a & b
+
+
+def test_more_crops_than_clips_are_cut_from_disjoint_parts() -> None:
+    for step in range(20):
+        batch = SAMPLER.speakers(step, 3, 5, 4)
+        assert np.array_equal(np.unique(batch.labels.numpy(), return_counts=True)[1], [5, 5, 5])
+        frames = [{tuple(cell) for cell in crop.T.tolist()} for crop in batch.log_mels[:, 1:3]]
+        for first in range(0, 15, 5):
+            n_frames = sum(len(crop) for crop in frames[first : first + 5])
+            assert len(set().union(*frames[first : first + 5])) == n_frames
+
+
+def test_versions_of_a_clip_are_one_group_and_all_are_drawn() -> None:
+    # Two clips of one speaker in three versions each; a frame holds its entry's number.
+    n = 30
+    frames = np.repeat(np.arange(6), n)[:, None].astype(np.float16)
+    starts, groups = np.arange(7) * n, np.repeat([0, 1], 3)
+    sampler = CropSampler(FeatureStore(frames, starts, np.zeros(6, int), groups, ("0",)), seed=1)
+    seen = set()
+    for step in range(60):
+        batch = sampler.speakers(step, 1, 2, 10)
+        entries = batch.log_mels[:, 0, 0].numpy().astype(int)
+        assert sorted(batch.groups) == [0, 1]
+        assert np.array_equal(entries // 3, batch.groups)
+        seen |= set(entries.tolist())
+    assert seen == set(range(6))
+
+
+def test_processes_of_one_run_draw_different_batches() -> None:
+    other = CropSampler(SAMPLER.features, seed=5, rank=1)
+    assert not other.pairs(7, 8, 20).log_mels.equal(SAMPLER.pairs(7, 8, 20).log_mels)
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:

@@ -4,6 +4,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,9 +12,13 @@ import voicemaking
 from model.encoder import EncoderConfig
 from model.errors import InvalidArgument
 from training.augment.mel import AugmentConfig
-from training.checkpoint import load_checkpoint
+from training.augment.render import RenderConfig
+from training.augment.voices import Voice
+from training.checkpoint import load_checkpoint, waveform_encoder
+from training.dataset import read_prepared
+from training.feature_store import open_features
 from training.prepare import prepare
-from training.recipe import LossConfig, OptimiserConfig, Recipe, SamplingConfig
+from training.recipe import DataConfig, FinetuneConfig, LossConfig, OptimiserConfig, Recipe, SamplingConfig
 from training.train import train
 
 RECIPE = Recipe(
@@ -37,6 +42,16 @@ SEED_LIKE = replace(
     loss=LossConfig(kind="contrastive", head_weight=1.0),
     optimiser=OptimiserConfig(step_epochs=1),
 )
+FULL = replace(
+    RECIPE,
+    name="full",
+    data=DataConfig((Voice(), Voice(speed=1.1), Voice(formants=0.9))),
+    render=RenderConfig(n_versions=2, n_rooms=2),
+    sampling=replace(RECIPE.sampling, clips_per_speaker=3),
+    loss=replace(RECIPE.loss, softmax_kind="angular"),
+    finetune=FinetuneConfig(start=0.5, crop_s=(0.5, 0.7)),
+    optimiser=replace(RECIPE.optimiser, average_decay=0.9),
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +63,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    return load_checkpoint(checkpoint).encoder
+    """Those that are trained on and, where there are any, their averages."""
+    found = load_checkpoint(checkpoint)
+    return found.encoder | {f"average.{name}": value for name, value in (found.average or {}).items()}
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, SEED_LIKE], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [RECIPE, SEED_LIKE, FULL], ids=lambda recipe: recipe.name)
 def test_a_stopped_run_ends_where_an_unstopped_one_does(data: Path, tmp_path: Path, recipe: Recipe) -> None:
     whole = train(recipe, data, tmp_path / "whole")
     train(recipe, data, tmp_path / "parts", max_steps=3)
@@ -70,6 +87,29 @@ def test_one_seed_fixes_everything_and_another_changes_it(data: Path, tmp_path: 
     c = weights(train(replace(RECIPE, seed=2), data, tmp_path / "c", max_steps=2))
     assert same(a, b)
     assert not same(a, c)
+
+
+def test_the_average_is_exported_and_is_not_the_last_step(data: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(train(FULL, data, tmp_path))
+    exported = dict(waveform_encoder(checkpoint).encoder.state_dict().items())
+    assert checkpoint.average is not None
+    assert same(exported, checkpoint.average)
+    assert not same(exported, checkpoint.encoder)
+
+
+def test_features_do_not_depend_on_who_computes_them(data: Path, tmp_path: Path) -> None:
+    rows = read_prepared(data / "utterances.csv", "train")
+    arguments = {"voices": FULL.data.voices, "render": FULL.render, "seed": 3}
+    alone, together = (
+        open_features(rows, 20, tmp_path / str(workers), workers=workers, **arguments) for workers in (1, 2)
+    )
+    assert np.array_equal(alone.frames, together.frames)
+    assert alone.classes == together.classes
+    assert len(alone.classes) == 3 * len({row.utterance.speaker for row in rows})
+    first, second = alone.clip(0), alone.clip(1)
+    assert alone.groups[0] == alone.groups[1]
+    assert first.shape == second.shape
+    assert not np.array_equal(first, second)
 
 
 def test_the_log_has_every_step_once_and_the_curves_are_drawn(data: Path, tmp_path: Path) -> None:

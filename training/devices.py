@@ -1,0 +1,55 @@
+"""Where a run computes: one process on a CPU or a GPU, or one of several that `torchrun` started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from model.errors import InvalidArgument
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among those of the run; `rank` 0 writes."""
+
+    device: torch.device
+    rank: int = 0
+    n_processes: int = 1
+
+
+@contextmanager
+def take_place(wanted: str) -> Iterator[Place]:
+    """`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`; under torchrun each process takes its local rank's GPU.
+
+    Raises InvalidArgument for a CUDA device that is not there.
+    """
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    kind = ("cuda" if n_cuda else "cpu") if wanted == "auto" else wanted
+    if "RANK" not in os.environ:
+        index = int(kind.partition(":")[2] or 0)
+        if kind.startswith("cuda") and index >= n_cuda:
+            raise InvalidArgument(f"--device is {wanted}, and PyTorch finds {n_cuda} CUDA devices here")
+        yield Place(torch.device(kind))
+        return
+    if kind not in ("cpu", "cuda"):
+        raise InvalidArgument("torchrun gives each process its own GPU: --device is auto, cpu or cuda there")
+    local_rank = int(os.environ["LOCAL_RANK"])
+    if kind == "cuda" and local_rank >= n_cuda:
+        raise InvalidArgument(f"torchrun started more processes here than the {n_cuda} CUDA devices")
+    device = torch.device("cuda", local_rank) if kind == "cuda" else torch.device("cpu")
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        yield Place(device, dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def wait_for_all(place: Place) -> None:
+    """Until every process of the run is here."""
+    if place.n_processes > 1:
+        dist.barrier()

@@ -1,0 +1,52 @@
+"""A teacher's embeddings as targets: what another encoder makes of each training clip, in each voice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.embedding import embed
+from model.scoring import Embedding, unit
+from training.augment.render import RenderConfig
+from training.augment.voices import Voice
+from training.dataset import PreparedUtterance
+from training.encoders import OpenedEncoder
+from training.feature_store import StoreKey, voiced_clips
+
+
+def teacher_targets(
+    teacher: OpenedEncoder, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path
+) -> Embedding:
+    """(n_groups, n_teacher) unit float32: the whole clean clip of each group of the feature store, in its order.
+
+    Computed once for a teacher and a set of clips, and kept in `folder`.
+    """
+    key = StoreKey(tuple(rows), tuple(voices), RenderConfig(), 0, 0)
+    path = folder / f"targets-{key.digest()}-{teacher.encoder_id}.npy"
+    if not path.is_file():
+        clips = (
+            samples for row in track(rows, description="Asking the teacher") for _, samples in voiced_clips(row, voices)
+        )
+        targets = unit(np.concatenate([embed(teacher.module, [samples]) for samples in clips]))
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.save(file, targets)
+        part.replace(path)
+    found: Embedding = np.load(path)
+    return found
+
+
+class Distillation(nn.Module):
+    """Mean of 1 - cosine between projected student embeddings (n, n_embedding) and targets (n, n_teacher)."""
+
+    def __init__(self, n_embedding: int, n_teacher: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(n_embedding, n_teacher)
+
+    def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
+        return (1.0 - F.cosine_similarity(self.projection(embeddings), targets, dim=1)).mean()

@@ -1,0 +1,200 @@
+"""The log-mels that training draws its crops from: every clip in every voice and version, in one memory-mapped file.
+
+They are computed once, by the very front end that is exported, and kept as float16 (their step, 0.008 at most, is far
+below any augmentation). A batch then costs the training process a copy and what `augment/mel.py` draws anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+
+from model.features import N_WINDOW_SAMPLES, LogMel, describe_front_end
+from model.waveform import Samples
+from training.augment.render import RenderConfig, build_rooms, render
+from training.augment.voices import Voice, change_voice
+from training.dataset import PreparedUtterance, read_samples
+
+N_BABBLE_CLIPS = 100
+"""Clips that babble is made of; a worker keeps them in memory."""
+BABBLE_STREAM = 8
+VERSION_STREAM = 9
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureStore:
+    """Log-mels of entries: entry i is `frames[starts[i]:starts[i + 1]]`, float16 (n_frames, n_mels), of class `labels[i]`.
+
+    Entries of one group are versions of one clip in one voice. A speaker in another voice is another class.
+    """
+
+    frames: NDArray[np.float16]
+    starts: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def clip(self, index: int) -> NDArray[np.float16]:
+        return self.frames[self.starts[index] : self.starts[index + 1]]
+
+    def n_frames(self, index: int) -> int:
+        return int(self.starts[index + 1] - self.starts[index])
+
+
+@dataclass(frozen=True)
+class StoreKey:
+    """What decides the content of a store; another of any of it makes another file."""
+
+    rows: tuple[PreparedUtterance, ...]
+    voices: tuple[Voice, ...]
+    render: RenderConfig
+    n_mels: int
+    seed: int
+
+    def digest(self) -> str:
+        clips = [[str(r.utterance.path), r.utterance.speaker, *_stamp(r.utterance.path)] for r in self.rows]
+        settings = [[asdict(voice) for voice in self.voices], asdict(self.render), self.seed]
+        key = json.dumps([clips, settings, describe_front_end(self.n_mels, "")])
+        return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def class_name(row: PreparedUtterance, voice: Voice) -> str:
+    return f"{row.utterance.speaker}@{voice.name}"
+
+
+def voiced_clips(row: PreparedUtterance, voices: Sequence[Voice]) -> Iterator[tuple[Voice, Samples]]:
+    """A clip in each voice; those shorter than one frame are left out, here as for a teacher's targets."""
+    samples = read_samples(row.utterance.path)
+    for voice in voices:
+        changed = change_voice(samples, voice)
+        if len(changed) >= N_WINDOW_SAMPLES:
+            yield voice, changed
+
+
+def open_features(
+    rows: Sequence[PreparedUtterance],
+    n_mels: int,
+    folder: Path,
+    *,
+    voices: Sequence[Voice] = (Voice(),),
+    render: RenderConfig | None = None,
+    seed: int = 1,
+    workers: int = 1,
+) -> FeatureStore:
+    """Opens the features of these rows, computing them first where the folder does not have them yet.
+
+    The content is a function of the arguments but for `workers`, which are processes.
+    """
+    key = StoreKey(tuple(rows), tuple(voices), render or RenderConfig(), n_mels, seed)
+    stem = folder / f"features-{key.digest()}"
+    if not stem.with_suffix(".npz").is_file():
+        _compute(key, stem, workers)
+    index = np.load(stem.with_suffix(".npz"))
+    starts, classes = index["starts"], tuple(str(name) for name in index["classes"])
+    frames = np.memmap(stem.with_suffix(".f16"), dtype=np.float16, mode="r", shape=(int(starts[-1]), n_mels))
+    return FeatureStore(frames, starts, index["labels"], index["groups"], classes)
+
+
+def _compute(key: StoreKey, stem: Path, workers: int) -> None:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    names = sorted({class_name(row, voice) for row in key.rows for voice in key.voices})
+    label_of = {name: number for number, name in enumerate(names)}
+    starts, labels, groups = [0], [], []
+    part = stem.with_suffix(".part")
+    n_groups = 0
+    with part.open("wb") as file, _mapper(key, workers) as results:
+        for entries in track(results, description="Computing features", total=len(key.rows)):
+            for name, versions in entries:
+                for log_mel in versions:
+                    file.write(log_mel.tobytes())
+                    starts.append(starts[-1] + len(log_mel))
+                    labels.append(label_of[name])
+                    groups.append(n_groups)
+                n_groups += 1
+    part.replace(stem.with_suffix(".f16"))
+    # The index comes last and whole: where it is, so are the frames.
+    with part.open("wb") as file:
+        np.savez(
+            file, starts=np.array(starts), labels=np.array(labels), groups=np.array(groups), classes=np.array(names)
+        )
+    part.replace(stem.with_suffix(".npz"))
+
+
+Entries = list[tuple[str, list[NDArray[np.float16]]]]
+"""For each voice of one clip: its class's name, and its versions' log-mels (n_frames, n_mels)."""
+
+
+@contextmanager
+def _mapper(key: StoreKey, workers: int) -> Iterator[Iterator[Entries]]:
+    """Every row's entries, in the order of the rows, whoever computes them."""
+    if workers <= 1:
+        yield map(_Renderer(key), range(len(key.rows)))
+        return
+    # Spawned: a forked copy of a process that has run PyTorch's threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=partial(_start_worker, key)) as pool:
+        yield pool.map(_render_row, range(len(key.rows)), chunksize=8)
+
+
+class _Renderer:
+    def __init__(self, key: StoreKey) -> None:
+        self.key = key
+        self.front_end = LogMel(key.n_mels).eval()
+        self.rooms = build_rooms(key.render, key.seed)
+        self.bank: list[tuple[str, Samples]] = []
+        if key.render.n_versions > 1 and key.render.babble:
+            chosen = np.random.default_rng([key.seed, BABBLE_STREAM]).permutation(len(key.rows))[:N_BABBLE_CLIPS]
+            self.bank = [(key.rows[i].utterance.speaker, read_samples(key.rows[i].utterance.path)) for i in chosen]
+
+    def __call__(self, index: int) -> Entries:
+        row = self.key.rows[index]
+        others = [samples for speaker, samples in self.bank if speaker != row.utterance.speaker]
+        entries: Entries = []
+        for number, (voice, samples) in enumerate(voiced_clips(row, self.key.voices)):
+            versions = [samples]
+            for version in range(1, self.key.render.n_versions):
+                rng = np.random.default_rng([self.key.seed, VERSION_STREAM, index, number, version])
+                versions.append(
+                    render(samples, self.key.render, self.rooms, lambda r: others[int(r.integers(len(others)))], rng)
+                    if others
+                    else samples
+                )
+            entries.append((class_name(row, voice), [self._log_mel(version) for version in versions]))
+        return entries
+
+    def _log_mel(self, samples: Samples) -> NDArray[np.float16]:
+        with torch.inference_mode():
+            log_mel = self.front_end(torch.from_numpy(np.ascontiguousarray(samples)).unsqueeze(0))[0]
+        return np.ascontiguousarray(log_mel.T.numpy().astype(np.float16))
+
+
+_renderer: _Renderer | None = None
+"""A worker process's own."""
+
+
+def _start_worker(key: StoreKey) -> None:
+    global _renderer  # noqa: PLW0603 - what a pool's initialiser makes can reach its tasks in no other way
+    torch.set_num_threads(1)
+    _renderer = _Renderer(key)
+
+
+def _render_row(index: int) -> Entries:
+    assert _renderer is not None
+    return _renderer(index)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
