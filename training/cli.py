@@ -77,6 +77,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Processes that compute features.")] = 1,
+    checkpoint_every_s: Annotated[float, typer.Option(min=0, help="Seconds between two checkpoints.")] = 120.0,
     threads: Threads = 0,
 ) -> None:
     """Train an encoder; resumes where an interrupted run stopped."""
@@ -84,7 +85,14 @@ def train(
         chosen = load_recipe(recipe)
         folder = out or Path("runs") / chosen.name
         last = training_stage.train(
-            chosen, data, folder, max_steps=steps, resume=resume, device=device, workers=workers
+            chosen,
+            data,
+            folder,
+            max_steps=steps,
+            resume=resume,
+            device=device,
+            workers=workers,
+            checkpoint_every_s=checkpoint_every_s,
         )
     console.print(f"checkpoint {last}, log {folder / 'log.csv'}, curves {folder / 'curves.png'}")
 
