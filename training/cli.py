@@ -51,7 +51,7 @@ def beside(encoder: Path) -> Path:
 
 @app.command()
 def prepare(
-    corpora: Annotated[list[str], typer.Argument(help="KIND:PATH with KIND manifest, librispeech or timit.")],
+    corpora: Annotated[list[str], typer.Argument(help="KIND:PATH with KIND debian, librispeech, manifest or timit.")],
     out: Annotated[Path, typer.Option(help="Where the data set is written.")] = Path("runs/data"),
     validation_fraction: Annotated[float, typer.Option(min=0, max=1, help="Of speakers without a split.")] = 0.1,
     test_fraction: Annotated[float, typer.Option(min=0, max=1, help="Likewise, where the corpus has no test.")] = 0.1,
