@@ -189,9 +189,9 @@ def draw(recipe: Recipe, sampler: CropSampler, step: int) -> Batch:
     n_frames = round(rng.uniform(*settings.crop_s) * FRAMES_PER_S)
     size = recipe.sampling.batch_size
     if recipe.sampling.kind == "pairs":
-        batch = sampler.pairs(step, size, n_frames)
+        batch = sampler.pairs(step, size, n_frames, settings.augment_strength)
     else:
-        batch = sampler.speakers(step, size, recipe.sampling.clips_per_speaker, n_frames)
+        batch = sampler.speakers(step, size, recipe.sampling.clips_per_speaker, n_frames, settings.augment_strength)
     log_mels = augment(batch.log_mels, recipe.augment, rng, settings.augment_strength)
     return Batch(log_mels, batch.labels, batch.groups)
 
