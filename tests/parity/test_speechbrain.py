@@ -59,13 +59,15 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             return network(mean(fbank(waveforms), relative), relative).squeeze(1)
 
     path: Path = saved / "encoder.ts"
-    export_encoder(read_folder(saved).module, path)
+    export_encoder(read_folder(saved), path)
     return original, load_encoder(path)
 
 
 def clips() -> list[np.ndarray]:
     rng = np.random.default_rng(1)
-    loudness = np.geomspace(0.3, 1e-5, len(LENGTHS))  # the quietest lie below the floor that is set 80 dB under the loudest
+    loudness = np.geomspace(
+        0.3, 1e-5, len(LENGTHS)
+    )  # the quietest lie below the floor that is set 80 dB under the loudest
     return [
         (level * np.linspace(0, 1, n) ** 4 * rng.normal(0, 0.3, n)).astype(np.float32)
         for level, n in zip(loudness, LENGTHS, strict=True)

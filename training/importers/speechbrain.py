@@ -8,7 +8,7 @@ is there.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,6 +83,7 @@ class SpeechBrainEncoder(nn.Module):
     def __init__(self, config: EcapaConfig, mean: Tensor | None = None) -> None:
         """`mean` (n_embedding,) is subtracted from every embedding, where it is given."""
         super().__init__()
+        self.config = config
         self.fbank = SpeechBrainFbank(config.n_mels)
         self.network = Ecapa(config)
         self.register_buffer("mean", torch.zeros(config.n_embedding) if mean is None else mean)
@@ -92,13 +93,7 @@ class SpeechBrainEncoder(nn.Module):
         return self.network(features, n_frames) - self.mean
 
 
-@dataclass(frozen=True, eq=False)
-class SpeechBrainSource:
-    module: SpeechBrainEncoder
-    config: EcapaConfig
-
-
-def read_folder(folder: Path, *, centre: bool = False) -> SpeechBrainSource:
+def read_folder(folder: Path, *, centre: bool = False) -> SpeechBrainEncoder:
     """The encoder of a SpeechBrain folder; with `centre` its mean embedding is subtracted, as `encode_batch(normalize=True)` does.
 
     Raises InvalidArgument where the folder holds something else.
@@ -108,13 +103,15 @@ def read_folder(folder: Path, *, centre: bool = False) -> SpeechBrainSource:
     config = _config_of(weights, _dilations(folder), path)
     mean = _read(folder / MEAN).get("glob_mean") if centre else None
     if centre and (mean is None or mean.numel() != config.n_embedding):
-        raise InvalidArgument(f"{folder / MEAN} does not hold the mean of embeddings of {config.n_embedding} dimensions")
+        raise InvalidArgument(
+            f"{folder / MEAN} does not hold the mean of embeddings of {config.n_embedding} dimensions"
+        )
     module = SpeechBrainEncoder(config, None if mean is None else mean.detach().reshape(-1).float())
     try:
         module.network.load_state_dict({_our_name(name): tensor for name, tensor in weights.items()})
     except RuntimeError as error:
         raise InvalidArgument(f"{path} does not hold an ECAPA-TDNN as SpeechBrain builds it: {error}") from error
-    return SpeechBrainSource(module.eval(), config)
+    return module.eval()
 
 
 def describe_front_end(config: EcapaConfig) -> dict[str, Any]:
