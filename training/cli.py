@@ -56,7 +56,7 @@ def beside(encoder: Path) -> Path:
 
 @app.command()
 def prepare(
-    corpora: Annotated[list[str], typer.Argument(help="KIND:PATH with KIND manifest, librispeech or timit.")],
+    corpora: Annotated[list[str], typer.Argument(help="KIND:PATH with KIND debian, librispeech, manifest or timit.")],
     out: Annotated[Path, typer.Option(help="Where the data set is written.")] = Path("runs/data"),
     validation_fraction: Annotated[float, typer.Option(min=0, max=1, help="Of speakers without a split.")] = 0.1,
     test_fraction: Annotated[float, typer.Option(min=0, max=1, help="Likewise, where the corpus has no test.")] = 0.1,
@@ -82,6 +82,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Processes that compute features.")] = 1,
+    checkpoint_every_s: Annotated[float, typer.Option(min=0, help="Seconds between two checkpoints.")] = 120.0,
     threads: Threads = 0,
 ) -> None:
     """Train an encoder; resumes where an interrupted run stopped."""
@@ -89,7 +90,14 @@ def train(
         chosen = load_recipe(recipe)
         folder = out or Path("runs") / chosen.name
         last = training_stage.train(
-            chosen, data, folder, max_steps=steps, resume=resume, device=device, workers=workers
+            chosen,
+            data,
+            folder,
+            max_steps=steps,
+            resume=resume,
+            device=device,
+            workers=workers,
+            checkpoint_every_s=checkpoint_every_s,
         )
     console.print(f"checkpoint {last}, log {folder / 'log.csv'}, curves {folder / 'curves.png'}")
 

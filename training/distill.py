@@ -16,7 +16,7 @@ from training.augment.render import RenderConfig
 from training.augment.voices import Voice
 from training.dataset import PreparedUtterance
 from training.encoders import OpenedEncoder
-from training.feature_store import StoreKey, voiced_clips
+from training.feature_store import ShardKey, by_corpus, voiced_clips
 
 
 def teacher_targets(
@@ -24,21 +24,30 @@ def teacher_targets(
 ) -> Embedding:
     """(n_groups, n_teacher) unit float32: the whole clean clip of each group of the feature store, in its order.
 
-    Computed once for a teacher and a set of clips, and kept in `folder`.
+    What all embeddings have in common is taken out first: it tells no two speakers apart, and of an encoder that keeps
+    every cosine near 1 it would be most of the target. Computed once for a teacher and a corpus, and kept in `folder`.
     """
-    key = StoreKey(tuple(rows), tuple(voices), RenderConfig(), 0, 0)
+    targets = np.concatenate([_of_corpus(teacher, corpus, voices, folder) for corpus in by_corpus(rows)])
+    return unit(targets - targets.mean(axis=0))
+
+
+def _of_corpus(
+    teacher: OpenedEncoder, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path
+) -> Embedding:
+    key = ShardKey(tuple(rows), tuple(voices), RenderConfig(), 0, 0)
     path = folder / f"targets-{key.digest()}-{teacher.encoder_id}.npy"
     if not path.is_file():
-        clips = (
-            samples for row in track(rows, description="Asking the teacher") for _, samples in voiced_clips(row, voices)
-        )
-        targets = unit(np.concatenate([embed(teacher.module, [samples]) for samples in clips]))
+        found = []
+        for row in track(rows, description=f"Asking the teacher about {rows[0].utterance.corpus}"):
+            clips = [samples for _, samples in voiced_clips(row, voices)]
+            if clips:
+                found.append(embed(teacher.module, clips))
         part = path.with_suffix(".part")
         with part.open("wb") as file:
-            np.save(file, targets)
+            np.save(file, unit(np.concatenate(found)))
         part.replace(path)
-    found: Embedding = np.load(path)
-    return found
+    kept: Embedding = np.load(path)
+    return kept
 
 
 class Distillation(nn.Module):

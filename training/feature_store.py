@@ -1,4 +1,4 @@
-"""The log-mels that training draws its crops from: every clip in every voice and version, in one memory-mapped file.
+"""The log-mels that training draws its crops from: every clip in every voice and version, one memory-mapped file a corpus.
 
 They are computed once, by the very front end that is exported, and kept as float16 (their step, 0.008 at most, is far
 below any augmentation). A batch then costs the training process a copy and what `augment/mel.py` draws anew.
@@ -25,6 +25,7 @@ from model.features import N_WINDOW_SAMPLES, LogMel, describe_front_end
 from model.waveform import Samples
 from training.augment.render import RenderConfig, build_rooms, render
 from training.augment.voices import Voice, change_voice
+from training.corpora.utterance import CorpusError
 from training.dataset import PreparedUtterance, read_samples
 
 N_BABBLE_CLIPS = 100
@@ -35,27 +36,32 @@ VERSION_STREAM = 9
 
 @dataclass(frozen=True, eq=False)
 class FeatureStore:
-    """Log-mels of entries: entry i is `frames[starts[i]:starts[i + 1]]`, float16 (n_frames, n_mels), of class `labels[i]`.
+    """Log-mels of entries: entry i, of class `labels[i]`, is a stretch of shard `shards[i]`, from `starts[i]` to `ends[i]`.
 
-    Entries of one group are versions of one clip in one voice. A speaker in another voice is another class.
+    Shards are float16 (n_frames, n_mels). Entries of one group are versions of one clip in one voice. A speaker in
+    another voice is another class.
     """
 
-    frames: NDArray[np.float16]
+    frames: tuple[NDArray[np.float16], ...]
+    shards: NDArray[np.int64]
     starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
     classes: tuple[str, ...]
 
     def clip(self, index: int) -> NDArray[np.float16]:
-        return self.frames[self.starts[index] : self.starts[index + 1]]
+        """(n_frames, n_mels) of one entry."""
+        clip: NDArray[np.float16] = self.frames[self.shards[index]][self.starts[index] : self.ends[index]]
+        return clip
 
     def n_frames(self, index: int) -> int:
-        return int(self.starts[index + 1] - self.starts[index])
+        return int(self.ends[index] - self.starts[index])
 
 
 @dataclass(frozen=True)
-class StoreKey:
-    """What decides the content of a store; another of any of it makes another file."""
+class ShardKey:
+    """What decides the content of a shard; another of any of it makes another file."""
 
     rows: tuple[PreparedUtterance, ...]
     voices: tuple[Voice, ...]
@@ -68,6 +74,22 @@ class StoreKey:
         settings = [[asdict(voice) for voice in self.voices], asdict(self.render), self.seed]
         key = json.dumps([clips, settings, describe_front_end(self.n_mels, "")])
         return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """One corpus: entry i is `frames[starts[i]:starts[i + 1]]`, of the class called `names[i]`."""
+
+    frames: NDArray[np.float16]
+    starts: NDArray[np.int64]
+    names: NDArray[np.str_]
+    groups: NDArray[np.int64]
+
+
+def by_corpus(rows: Sequence[PreparedUtterance]) -> list[list[PreparedUtterance]]:
+    """The rows of each corpus, corpora by name: another corpus then leaves what is computed of the others alone."""
+    corpora = sorted({row.utterance.corpus for row in rows})
+    return [[row for row in rows if row.utterance.corpus == corpus] for corpus in corpora]
 
 
 def class_name(row: PreparedUtterance, voice: Voice) -> str:
@@ -93,42 +115,59 @@ def open_features(
     seed: int = 1,
     workers: int = 1,
 ) -> FeatureStore:
-    """Opens the features of these rows, computing them first where the folder does not have them yet.
+    """Opens the features of these rows, computing first those of the corpora that the folder does not have yet.
 
     The content is a function of the arguments but for `workers`, which are processes.
     """
-    key = StoreKey(tuple(rows), tuple(voices), render or RenderConfig(), n_mels, seed)
+    keys = [
+        ShardKey(tuple(corpus), tuple(voices), render or RenderConfig(), n_mels, seed) for corpus in by_corpus(rows)
+    ]
+    shards = [_open_shard(key, folder, workers) for key in keys]
+    classes = sorted({str(name) for shard in shards for name in shard.names})
+    label_of = {name: label for label, name in enumerate(classes)}
+    n_groups = np.cumsum([0] + [int(shard.groups[-1]) + 1 for shard in shards])
+    return FeatureStore(
+        frames=tuple(shard.frames for shard in shards),
+        shards=np.concatenate([np.full(len(shard.names), i) for i, shard in enumerate(shards)]),
+        starts=np.concatenate([shard.starts[:-1] for shard in shards]),
+        ends=np.concatenate([shard.starts[1:] for shard in shards]),
+        labels=np.array([label_of[str(name)] for shard in shards for name in shard.names]),
+        groups=np.concatenate([shard.groups + n for shard, n in zip(shards, n_groups[:-1], strict=True)]),
+        classes=tuple(classes),
+    )
+
+
+def _open_shard(key: ShardKey, folder: Path, workers: int) -> Shard:
     stem = folder / f"features-{key.digest()}"
     if not stem.with_suffix(".npz").is_file():
         _compute(key, stem, workers)
     index = np.load(stem.with_suffix(".npz"))
-    starts, classes = index["starts"], tuple(str(name) for name in index["classes"])
-    frames = np.memmap(stem.with_suffix(".f16"), dtype=np.float16, mode="r", shape=(int(starts[-1]), n_mels))
-    return FeatureStore(frames, starts, index["labels"], index["groups"], classes)
+    starts = index["starts"]
+    frames = np.memmap(stem.with_suffix(".f16"), dtype=np.float16, mode="r", shape=(int(starts[-1]), key.n_mels))
+    return Shard(frames, starts, index["names"], index["groups"])
 
 
-def _compute(key: StoreKey, stem: Path, workers: int) -> None:
+def _compute(key: ShardKey, stem: Path, workers: int) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
-    names = sorted({class_name(row, voice) for row in key.rows for voice in key.voices})
-    label_of = {name: number for number, name in enumerate(names)}
-    starts, labels, groups = [0], [], []
+    starts, names, groups = [0], [], []
     part = stem.with_suffix(".part")
     n_groups = 0
     with part.open("wb") as file, _mapper(key, workers) as results:
-        for entries in track(results, description="Computing features", total=len(key.rows)):
+        description = f"Computing features of {key.rows[0].utterance.corpus}"
+        for entries in track(results, description=description, total=len(key.rows)):
             for name, versions in entries:
                 for log_mel in versions:
                     file.write(log_mel.tobytes())
                     starts.append(starts[-1] + len(log_mel))
-                    labels.append(label_of[name])
+                    names.append(name)
                     groups.append(n_groups)
                 n_groups += 1
+    if not names:
+        raise CorpusError(f"no clip of {key.rows[0].utterance.corpus} fills a frame; leave the corpus out")
     part.replace(stem.with_suffix(".f16"))
     # The index comes last and whole: where it is, so are the frames.
     with part.open("wb") as file:
-        np.savez(
-            file, starts=np.array(starts), labels=np.array(labels), groups=np.array(groups), classes=np.array(names)
-        )
+        np.savez(file, starts=np.array(starts), names=np.array(names), groups=np.array(groups))
     part.replace(stem.with_suffix(".npz"))
 
 
@@ -137,7 +176,7 @@ Entries = list[tuple[str, list[NDArray[np.float16]]]]
 
 
 @contextmanager
-def _mapper(key: StoreKey, workers: int) -> Iterator[Iterator[Entries]]:
+def _mapper(key: ShardKey, workers: int) -> Iterator[Iterator[Entries]]:
     """Every row's entries, in the order of the rows, whoever computes them."""
     if workers <= 1:
         yield map(_Renderer(key), range(len(key.rows)))
@@ -149,7 +188,7 @@ def _mapper(key: StoreKey, workers: int) -> Iterator[Iterator[Entries]]:
 
 
 class _Renderer:
-    def __init__(self, key: StoreKey) -> None:
+    def __init__(self, key: ShardKey) -> None:
         self.key = key
         self.front_end = LogMel(key.n_mels).eval()
         self.rooms = build_rooms(key.render, key.seed)
@@ -184,7 +223,7 @@ _renderer: _Renderer | None = None
 """A worker process's own."""
 
 
-def _start_worker(key: StoreKey) -> None:
+def _start_worker(key: ShardKey) -> None:
     global _renderer  # noqa: PLW0603 - what a pool's initialiser makes can reach its tasks in no other way
     torch.set_num_threads(1)
     _renderer = _Renderer(key)

@@ -10,6 +10,7 @@ from rich.progress import track
 
 from model.errors import AudioError
 from model.waveform import SAMPLE_RATE_HZ
+from training.corpora.debian import read_debian
 from training.corpora.librispeech import read_librispeech
 from training.corpora.manifest import read_manifest
 from training.corpora.timit import read_timit
@@ -18,6 +19,7 @@ from training.dataset import PreparedUtterance, read_samples, write_prepared
 from training.splits import assign_splits
 
 READERS: dict[str, Callable[[Path], Iterator[Utterance]]] = {
+    "debian": read_debian,
     "manifest": read_manifest,
     "librispeech": read_librispeech,
     "timit": read_timit,

@@ -47,6 +47,7 @@ def train(
     resume: bool = True,
     device: str = "auto",
     workers: int = 1,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Path:
     """Trains by the recipe on a prepared data set; returns the path of the last checkpoint.
 
@@ -57,11 +58,18 @@ def train(
     holds another recipe's run or one on other clips, or where there are fewer than two training speakers.
     """
     with take_place(device) as place:
-        return _train(recipe, data, out, place, max_steps, resume, workers)
+        return _train(recipe, data, out, place, max_steps, resume, workers, checkpoint_every_s)
 
 
 def _train(
-    recipe: Recipe, data: Path, out: Path, place: Place, max_steps: int | None, resume: bool, workers: int
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    place: Place,
+    max_steps: int | None,
+    resume: bool,
+    workers: int,
+    checkpoint_every_s: float,
 ) -> Path:
     torch.manual_seed(recipe.seed)
 
@@ -154,7 +162,7 @@ def _train(
                 assert isinstance(judged, SiameseEncoder)
                 log.validation(step, validate(judged, heldout) if heldout else None, elapsed_s + timer())
                 log.draw_curves()
-            if timer() - saved_at_s > CHECKPOINT_EVERY_S:
+            if timer() - saved_at_s >= checkpoint_every_s:
                 save()
                 saved_at_s = timer()
         if writes:

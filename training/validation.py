@@ -41,7 +41,7 @@ def embed_features(encoder: SiameseEncoder, features: FeatureStore) -> Tensor:
         for first in range(0, n_clips, N_BATCH):
             chosen = order[first : first + N_BATCH]
             lengths = torch.tensor([features.n_frames(i) for i in chosen])
-            batch = torch.zeros(len(chosen), features.frames.shape[1], int(lengths.max()))
+            batch = torch.zeros(len(chosen), features.frames[0].shape[1], int(lengths.max()))
             for row, i in enumerate(chosen):
                 batch[row, :, : lengths[row]] = torch.from_numpy(features.clip(i).astype(np.float32)).T
             for i, embedding in zip(chosen, encoder(batch, lengths), strict=True):

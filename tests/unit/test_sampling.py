@@ -9,6 +9,12 @@ from training.sampling import CropSampler, crop_frames
 N_MELS = 4
 
 
+def one_shard(
+    frames: np.ndarray, starts: np.ndarray, labels: np.ndarray, groups: np.ndarray, names: tuple[str, ...]
+) -> FeatureStore:
+    return FeatureStore((frames,), np.zeros_like(labels), starts[:-1], starts[1:], labels, groups, names)
+
+
 def store(clips: list[tuple[int, int]]) -> FeatureStore:
     """Clips given as (class, n_frames); a frame holds (class, clip, frame number, 0)."""
     frames, starts = [], [0]
@@ -17,7 +23,7 @@ def store(clips: list[tuple[int, int]]) -> FeatureStore:
         starts.append(starts[-1] + n_frames)
     labels = np.array([label for label, _ in clips])
     names = tuple(str(i) for i in range(labels.max() + 1))
-    return FeatureStore(np.array(frames, np.float16), np.array(starts), labels, np.arange(len(clips)), names)
+    return one_shard(np.array(frames, np.float16), np.array(starts), labels, np.arange(len(clips)), names)
 
 
 SAMPLER = CropSampler(store([(0, 50), (0, 60), (1, 80), (2, 40), (2, 30), (2, 90)]), seed=5)
@@ -64,7 +70,7 @@ def test_versions_of_a_clip_are_one_group_and_all_are_drawn() -> None:
     n = 30
     frames = np.repeat(np.arange(6), n)[:, None].astype(np.float16)
     starts, groups = np.arange(7) * n, np.repeat([0, 1], 3)
-    sampler = CropSampler(FeatureStore(frames, starts, np.zeros(6, int), groups, ("0",)), seed=1)
+    sampler = CropSampler(one_shard(frames, starts, np.zeros(6, int), groups, ("0",)), seed=1)
     seen = set()
     for step in range(60):
         batch = sampler.speakers(step, 1, 2, 10)

@@ -70,7 +70,7 @@ def code(samples: Samples, name: str, bit_rate: int | None = None) -> Samples:
     lowest where none is given.
     """
     coder = CODERS[name]
-    inside = resample(np.clip(samples, -1.0, 1.0), SAMPLE_RATE_HZ, coder.rate_hz)
+    inside = np.clip(resample(np.clip(samples, -1.0, 1.0), SAMPLE_RATE_HZ, coder.rate_hz), -1.0, 1.0)
     encoder = av.AudioCodecContext.create(coder.encoder, "w")
     assert isinstance(encoder, av.AudioCodecContext)
     encoder.sample_rate = coder.rate_hz

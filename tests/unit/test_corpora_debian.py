@@ -1,0 +1,106 @@
+"""Debian's spoken packages: made trees in their layouts, and a table of voices that keeps persons apart."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from training.corpora.debian_voices import PACKAGES
+from training.corpora.utterance import CorpusError, Utterance
+from training.prepare import read_corpus
+
+STAMPS = "tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
+PROMPTS = "asterisk-core-sounds-en-wav/usr/share/asterisk/sounds/en_US_f_Allison"
+
+
+def clip(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = 0.1 * np.random.default_rng(len(str(path))).standard_normal(4_000)
+    formats = {".ogg": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS"), ".wav": ("WAV", "PCM_16")}
+    form, subtype = formats[path.suffix]
+    soundfile.write(path, samples, 16_000, format=form, subtype=subtype)
+    return path
+
+
+def read(root: Path, *names: str) -> list[Utterance]:
+    for name in names:
+        clip(root / name)
+    return read_corpus(f"debian:{root}")
+
+
+def test_a_language_folder_is_a_speaker(tmp_path: Path) -> None:
+    rows = read(
+        tmp_path,
+        "klettres-data/usr/share/klettres/hu/alpha/a.ogg",
+        "klettres-data/usr/share/klettres/hu/syllab/ab.ogg",
+        "klettres-data/usr/share/klettres/lt/alpha/a.ogg",
+        "klettres-data/usr/share/klettres/xx/alpha/a.ogg",
+        "ktuberling-data/usr/share/ktuberling/sounds/sl/hat.ogg",
+    )
+    assert Counter(u.speaker for u in rows) == {
+        "debian-klettres-hu": 2,
+        "debian-klettres-lt": 1,
+        "debian-ktuberling-sl": 1,
+    }
+    assert {(u.corpus, u.session, u.split) for u in rows} == {
+        ("debian", "klettres-data", "train"),
+        ("debian", "ktuberling-data", "train"),
+    }
+    assert all(u.path.is_absolute() and u.path.is_file() for u in rows)
+
+
+def test_stamps_are_descriptions_and_neither_sound_effects_nor_numbers_that_others_recorded(tmp_path: Path) -> None:
+    rows = read(
+        tmp_path,
+        f"{STAMPS}/animals/birds/goose_desc_bg.ogg",
+        f"{STAMPS}/animals/birds/goose.ogg",
+        f"{STAMPS}/animals/birds/goose_desc_pt_BR.ogg",
+        f"{STAMPS}/symbols/math/2_desc_bg.ogg",
+    )
+    assert [(u.speaker, u.path.name) for u in rows] == [("debian-tuxpaint-bg", "goose_desc_bg.ogg")]
+
+
+def test_prompts_are_speech_and_neither_tones_nor_silence(tmp_path: Path) -> None:
+    rows = read(
+        tmp_path,
+        *(
+            f"{PROMPTS}/{name}.wav"
+            for name in ("hello", "digits/1", "silence/1", "beep", "confbridge-join", "tt-monkeys")
+        ),
+        *(f"{PROMPTS}/{name}.wav" for name in ("confbridge-joined", "tt-monkeysintro")),
+        "asterisk-core-sounds-es-wav/usr/share/asterisk/sounds/es_MX_f_Allison/hello.wav",
+    )
+    assert {u.path.name for u in rows} == {"hello.wav", "1.wav", "confbridge-joined.wav", "tt-monkeysintro.wav"}
+    assert {(u.speaker, u.gender) for u in rows} == {("debian-allison-smith", "f")}, "one person, two languages"
+    assert len({u.session for u in rows}) == 2
+
+
+def test_the_two_fish_are_two_speakers_and_the_rest_of_the_cast_is_left_out(tmp_path: Path) -> None:
+    room = "fillets-ng-data-cs/usr/share/games/fillets-ng/sound/city/cs"
+    rows = read(tmp_path, *(f"{room}/{name}.ogg" for name in ("vit-m-hlava", "vit-v-proc", "m-no", "vit-hs-lod0")))
+    assert Counter(u.speaker for u in rows) == {"debian-fillets-cs-small": 2, "debian-fillets-cs-big": 1}
+
+
+def test_one_file_name_a_voice(tmp_path: Path) -> None:
+    folder = "gcin-voice/usr/share/gcin-voice/ogg/ㄅㄚ"
+    rows = read(tmp_path, f"{folder}/3.ogg", f"{folder}/5.ogg")
+    assert [u.speaker for u in rows] == ["debian-gcin-3", "debian-gcin-5"]
+
+
+def test_a_folder_without_packages_lists_them(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"give the folder into which .*klettres-data.* were unpacked"):
+        read_corpus(f"debian:{tmp_path}")
+
+
+def test_a_package_that_holds_no_speech_says_how_to_unpack_it(tmp_path: Path) -> None:
+    (tmp_path / "klettres-data").mkdir()
+    with pytest.raises(CorpusError, match="dpkg-deb -x"):
+        read_corpus(f"debian:{tmp_path}")
+
+
+def test_every_package_names_a_licence_and_only_a_named_person_speaks_in_two() -> None:
+    assert all(package.licence for package in PACKAGES)
+    speakers = Counter(voice.speaker for package in PACKAGES for voice in package.voices.values())
+    assert {speaker for speaker, n in speakers.items() if n > 1} == {"allison-smith"}

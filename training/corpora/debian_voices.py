@@ -1,0 +1,118 @@
+"""Who speaks in which Debian package, and under which licence (each package's usr/share/doc/PACKAGE/copyright).
+
+A language is taken from one package only, unless a package names the speaker or the voices are of different sex: the
+volunteer who recorded Danish letters may well have recorded Danish stamps, and one person must not become two classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Voice:
+    speaker: str
+    """One person in all packages: a voice that two packages share has one name."""
+    gender: str = ""
+    """`f`, `m`, or empty where the package does not say."""
+
+
+@dataclass(frozen=True)
+class VoicePackage:
+    name: str
+    licence: str
+    sounds: str
+    """Folder of the recordings, below the unpacked package."""
+    pattern: re.Pattern[str]
+    """Of a recording's path below `sounds`; the group `voice` is the key to `voices`. What does not match is no speech."""
+    voices: Mapping[str, Voice]
+
+
+def _by_language(package: str, languages: str) -> dict[str, Voice]:
+    return {language: Voice(f"{package}-{language}") for language in languages.split()}
+
+
+ASTERISK = "usr/share/asterisk/sounds"
+PROMPT = re.compile(
+    r"(?P<voice>\w+)/(?!silence/)(?!(?:.*/)?(?:beep|beeperr|ascending-2tone|descending-2tone|tt-monkeys|confbridge-(?:join|leave))\.wav)"
+    r".+\.wav"
+)
+"""Every prompt but silences, tones and monkeys."""
+FILLETS = "usr/share/games/fillets-ng/sound"
+
+
+def _fillets(language: str) -> VoicePackage:
+    """The game's two fish talk: `m` (malá, small) is the woman, `v` (velká, big) the man; other characters are left out."""
+    return VoicePackage(
+        f"fillets-ng-data-{language}",
+        "GPL-2",
+        FILLETS,
+        re.compile(rf".+/{language}/(?:[^/-]+-)?(?P<voice>[mv])-[^/]+\.ogg"),
+        {"m": Voice(f"fillets-{language}-small"), "v": Voice(f"fillets-{language}-big")},
+    )
+
+
+PACKAGES: tuple[VoicePackage, ...] = (
+    VoicePackage(
+        "tuxpaint-stamps-default",
+        "GPL-2",
+        "usr/share/tuxpaint/stamps",
+        re.compile(r"(?!symbols/).+_desc_(?P<voice>[a-z]{2})\.ogg"),  # others recorded the letters and numbers
+        _by_language("tuxpaint", "be bg ca da el es fr ro ru"),
+    ),
+    VoicePackage(
+        "klettres-data",
+        "GPL-2+",
+        "usr/share/klettres",
+        re.compile(r"(?P<voice>\w+)/(?:alpha|syllab)/[^/]+\.ogg"),
+        _by_language("klettres", "ar de en_GB he hu lt ml nb pt_BR tn uk"),
+    ),
+    VoicePackage(
+        "ktuberling-data",
+        "GPL-2+",
+        "usr/share/ktuberling/sounds",
+        re.compile(r"(?P<voice>\w+)/[^/]+\.(?:ogg|opus|wav)"),
+        _by_language("ktuberling", "fi ga gl sl sr sv wa"),
+    ),
+    _fillets("cs"),
+    _fillets("nl"),
+    VoicePackage(
+        "gcin-voice",
+        "GPL-3 or LGPL-3 (3.ogg), CC-BY-3.0 (5.ogg)",
+        "usr/share/gcin-voice/ogg",
+        re.compile(r".+/(?P<voice>[35])\.ogg"),
+        {"3": Voice("gcin-3"), "5": Voice("gcin-5")},
+    ),
+    VoicePackage(
+        "asterisk-core-sounds-en-wav",
+        "CC-BY-SA-3.0",
+        ASTERISK,
+        PROMPT,
+        {"en_US_f_Allison": Voice("allison-smith", "f")},
+    ),
+    VoicePackage(
+        "asterisk-core-sounds-es-wav",
+        "CC-BY-SA-3.0",
+        ASTERISK,
+        PROMPT,
+        {"es_MX_f_Allison": Voice("allison-smith", "f")},
+    ),
+    VoicePackage(
+        "asterisk-core-sounds-fr-wav", "CC-BY-SA-3.0", ASTERISK, PROMPT, {"fr_CA_f_June": Voice("june-wallack", "f")}
+    ),
+    VoicePackage(
+        "asterisk-core-sounds-it-wav", "CC-BY-3.0", ASTERISK, PROMPT, {"it_IT_m_Carlo": Voice("carlo-flora", "m")}
+    ),
+    VoicePackage(
+        "asterisk-core-sounds-ru-wav", "CC-BY-3.0", ASTERISK, PROMPT, {"ru_RU_f_IvrvoiceRU": Voice("ivrvoice-ru", "f")}
+    ),
+    VoicePackage(
+        "asterisk-prompt-it-menardi-wav",
+        "CC-BY-SA-3.0-it",
+        ASTERISK,
+        PROMPT,
+        {"it_IT_f_Menardi": Voice("paola-dal-zot", "f")},
+    ),
+)
