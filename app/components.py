@@ -18,9 +18,9 @@ from app.settings import Settings
 from app.usecases.catalogue import UseCases, assemble
 from app.usecases.judging import Judge
 from model.bundle import Bundle, load_bundle
-from model.calibration import Calibration
 from model.decision import OperatingPoint, QualityGate
 from model.decoding import DecodingLimits
+from model.likelihood import LikelihoodModel
 from model.quality import SpeechAssessor
 from model.speech import SpeechDetector
 
@@ -47,7 +47,7 @@ class Components:
             embedder=self.embedder,
             store=self.store,
             gallery=self.gallery,
-            judge=_judge(settings, self.facts.calibration, self.facts.operating_points),
+            judge=_judge(settings, self.facts.likelihood, self.facts.operating_points),
             enroll_min_speech_s=settings.enroll_min_speech_s,
             enroll_min_llr=settings.enroll_min_llr,
             embeddings_enabled=settings.embeddings_enabled,
@@ -61,7 +61,7 @@ class Components:
 def build(settings: Settings) -> Components:
     """Loads the bundle and opens the store. Raises a VouchError with a sentence."""
     bundle = load_bundle(settings.bundle_path, settings.bundle_sha256)
-    _judge(settings, bundle.calibration, bundle.operating_points)  # a setting it refuses stops the start, not a request
+    _judge(settings, bundle.likelihood, bundle.operating_points)  # a setting it refuses stops the start, not a request
     use_one_thread_per_worker()
     embedder = open_embedder(settings.engine, bundle, choose_device(settings.device, bundle))
     assessor = SpeechAssessor(SpeechDetector())
@@ -78,9 +78,9 @@ def build(settings: Settings) -> Components:
     )
 
 
-def _judge(settings: Settings, calibration: Calibration, points: Mapping[str, OperatingPoint]) -> Judge:
+def _judge(settings: Settings, likelihood: LikelihoodModel, points: Mapping[str, OperatingPoint]) -> Judge:
     return Judge(
-        calibration=calibration,
+        likelihood=likelihood,
         points=points,
         default_point=settings.operating_point,
         prior=settings.prior,
@@ -105,7 +105,8 @@ def _facts(bundle: Bundle, embedder: BundleEmbedder) -> ModelFacts:
         sha256=bundle.sha256,
         encoder_id=bundle.encoder_id,
         n_embedding=bundle.n_embedding,
-        calibration=bundle.calibration,
+        likelihood=bundle.likelihood,
+        calibration_id=bundle.calibration_id,
         operating_points=bundle.operating_points,
         card=bundle.card,
         device=embedder.device,

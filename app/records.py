@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from model.calibration import Calibration
 from model.decision import Decision, OperatingPoint
+from model.likelihood import LikelihoodModel
 from model.quality import Quality
 from model.scoring import Embedding
 from model.waveform import Source
@@ -91,6 +91,8 @@ class Reference:
     embedding: Embedding
     enrollment_count: int
     speech_s: float
+    snr_db: float | None
+    """Mean over the enrollments that have one."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class Verification:
     prior: float
     point: OperatingPoint
     threshold_score: float | None
+    """The score at which this very trial would meet the point; None where no cosine does, or there is no score."""
     speaker_id: str | None
     clips: tuple[Clip, ...]
 
@@ -140,6 +143,8 @@ class IdentifiedCandidate:
     llr: float
     probability: float
     decision: Decision
+    threshold_score: float | None
+    """The score at which this candidate's trial would meet the operating point."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,8 @@ class Identification:
     decision: Decision
     candidates: tuple[IdentifiedCandidate, ...]
     point: OperatingPoint
+    threshold_score: float | None
+    """That of the best candidate; None where there is none."""
     n_searched: int
     clip: Clip
 
@@ -160,7 +167,8 @@ class ModelFacts:
     """Of the whole bundle."""
     encoder_id: str
     n_embedding: int
-    calibration: Calibration
+    likelihood: LikelihoodModel
+    calibration_id: str
     operating_points: Mapping[str, OperatingPoint]
     card: Mapping[str, Any]
     """The bundle's own account of itself: training data, measured error rates, licence, limits."""

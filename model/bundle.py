@@ -2,12 +2,16 @@
 
     bundle.json    the card: what the encoder is, how it was trained, measured and calibrated, and "files"
     encoder.ts     TorchScript, the mel front end inside: samples in, embeddings out
+    cohort.npy     where scores are normalised: the cohort's embeddings, (n_voices, n_embedding) float16
 
 An imported ONNX encoder ships as two files instead: front_end.ts (TorchScript, samples to features) and encoder.onnx.
 
 "files" in the card gives the SHA-256 of every other file, so the SHA-256 of bundle.json pins the whole bundle. The
 `encoder_id` hashes front end, network and weights: embeddings of different ids are never compared. The `calibration_id` hashes
-the calibration and the operating points, which may change without touching a stored embedding.
+the calibration, the cohort and the operating points, which may change without touching a stored embedding.
+
+Format 2 brought side information and the cohort. A card of format 1 has a calibration that is one line for all trials,
+which is read as it is.
 """
 
 from __future__ import annotations
@@ -19,17 +23,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
-from model.calibration import Calibration
+from model.calibration import Calibration, Ranges, Term
 from model.decision import OperatingPoint
 from model.errors import BundleError
+from model.likelihood import LikelihoodModel
+from model.scoring import COHORT_DTYPE, Cohort
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+LINE_ONLY_VERSION = 1
+"""Before side information and cohorts."""
 CARD = "bundle.json"
 ENCODER = "encoder.ts"
 FRONT_END = "front_end.ts"
 GRAPH = "encoder.onnx"
+COHORT = "cohort.npy"
 IMPORTED = "imported.json"
 """What `vouch-train import` knows of an encoder; the card is written when it is calibrated."""
 LICENCE = "Apache-2.0"
@@ -44,7 +54,8 @@ class Bundle:
     bundle_id: str
     encoder_id: str
     n_embedding: int
-    calibration: Calibration
+    likelihood: LikelihoodModel
+    calibration_id: str
     operating_points: Mapping[str, OperatingPoint]
     card: Mapping[str, Any]
 
@@ -70,14 +81,25 @@ def encoder_id_of(module: nn.Module, front_end: Mapping[str, Any], network: Mapp
     return digest.hexdigest()[:16]
 
 
-def calibration_id_of(slope: float, intercept: float, fit_prior: float, points: Mapping[str, OperatingPoint]) -> str:
-    """Hash of a calibration and its operating points: 16 hex digits."""
-    content = {
-        "slope": slope,
-        "intercept": intercept,
-        "fit_prior": fit_prior,
+def calibration_id_of(likelihood: LikelihoodModel, points: Mapping[str, OperatingPoint]) -> str:
+    """Hash of a calibration, its cohort and its operating points: 16 hex digits."""
+    content: dict[str, Any] = {
+        "calibration": asdict(likelihood.calibration),
         "operating_points": {name: asdict(point) for name, point in points.items()},
     }
+    cohort = likelihood.cohort
+    if cohort is not None:
+        content["cohort"] = {"n_top": cohort.n_top, "sha256": hashlib.sha256(cohort.to_bytes()).hexdigest()}
+    return _short_hash(content)
+
+
+def line_id_of(calibration: Calibration, points: Mapping[str, OperatingPoint]) -> str:
+    """What format 1 hashed: a line and its operating points."""
+    line = {name: getattr(calibration, name) for name in ("slope", "intercept", "fit_prior")}
+    return _short_hash({**line, "operating_points": {name: asdict(point) for name, point in points.items()}})
+
+
+def _short_hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -91,26 +113,56 @@ def write_card(
     *,
     encoder_id: str,
     n_embedding: int,
-    calibration: Calibration,
+    likelihood: LikelihoodModel,
     operating_points: Mapping[str, OperatingPoint],
     about: Mapping[str, Any],
 ) -> None:
-    """Writes bundle.json over the files that are in `folder`; `about` is the rest of the card."""
+    """Writes the cohort, where there is one, and bundle.json over the files in `folder`; `about` is the rest of the card."""
+    if likelihood.cohort is not None:
+        write_cohort(likelihood.cohort, folder / COHORT)
     files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD}
+    calibration_id = calibration_id_of(likelihood, operating_points)
     card = {
         "format_version": FORMAT_VERSION,
-        "bundle_id": f"{about.get('name', 'bundle')}-{encoder_id[:8]}-{calibration.calibration_id[:8]}",
+        "bundle_id": f"{about.get('name', 'bundle')}-{encoder_id[:8]}-{calibration_id[:8]}",
         "encoder_id": encoder_id,
         "n_embedding": n_embedding,
         "licence": LICENCE,
         **about,
-        "calibration": asdict(calibration),
+        "calibration": {**calibration_table(likelihood), "calibration_id": calibration_id},
         "operating_points": {name: asdict(point) for name, point in operating_points.items()},
         "files": files,
     }
     part = folder / f"{CARD}.part"
     part.write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(folder / CARD)
+
+
+def write_cohort(cohort: Cohort, path: Path) -> None:
+    np.save(path, cohort.embeddings.astype(COHORT_DTYPE), allow_pickle=False)
+
+
+def calibration_table(likelihood: LikelihoodModel, cohort_file: str = COHORT) -> dict[str, Any]:
+    """A LikelihoodModel as JSON; the cohort's embeddings stay in their own file."""
+    cohort = likelihood.cohort
+    table = asdict(likelihood.calibration)
+    return {**table, "cohort": None if cohort is None else {"file": cohort_file, "n_top": cohort.n_top}}
+
+
+def likelihood_from(table: Mapping[str, Any], folder: Path) -> LikelihoodModel:
+    """The inverse: `folder` holds the cohort. Raises KeyError, TypeError, ValueError or OSError for anything else."""
+    fields = dict(table)
+    cohort = fields.pop("cohort")
+    fields["terms"] = tuple(Term(**term) for term in fields["terms"])
+    fields["ranges"] = Ranges(**{name: (float(low), float(high)) for name, (low, high) in fields["ranges"].items()})
+    return LikelihoodModel(Calibration(**fields), None if cohort is None else _cohort_from(cohort, folder))
+
+
+def _cohort_from(table: Mapping[str, Any], folder: Path) -> Cohort:
+    embeddings = np.load(folder / str(table["file"]), allow_pickle=False)
+    if embeddings.ndim != 2 or embeddings.dtype != COHORT_DTYPE:
+        raise ValueError(f"a cohort is float16 of two dimensions; got {embeddings.dtype} of {embeddings.ndim}")
+    return Cohort(embeddings.astype(np.float32), int(table["n_top"]))
 
 
 def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
@@ -129,24 +181,49 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         version, files = card["format_version"], card["files"]
-        if version != FORMAT_VERSION:
-            raise BundleError(f"{card_path} has bundle format {version}; this version reads {FORMAT_VERSION}")
-        _verify_files(path, files, (FRONT_END, GRAPH) if is_graph(card) else (ENCODER,))
-        calibration = Calibration(**card["calibration"])
+        if version not in (LINE_ONLY_VERSION, FORMAT_VERSION):
+            raise BundleError(
+                f"{card_path} has bundle format {version}; this version reads {LINE_ONLY_VERSION} and {FORMAT_VERSION}"
+            )
+        _verify_files(path, files, _needed_files(card))
         points = {name: operating_point_from(point) for name, point in card["operating_points"].items()}
+        calibration = dict(card["calibration"])
+        calibration_id = calibration.pop("calibration_id")
+        if version == LINE_ONLY_VERSION:
+            likelihood = LikelihoodModel(Calibration(**calibration))
+            expected_id = line_id_of(likelihood.calibration, points)
+        else:
+            likelihood = likelihood_from(calibration, path)
+            expected_id = calibration_id_of(likelihood, points)
         bundle = Bundle(
-            path, sha256, card["bundle_id"], card["encoder_id"], int(card["n_embedding"]), calibration, points, card
+            path=path,
+            sha256=sha256,
+            bundle_id=card["bundle_id"],
+            encoder_id=card["encoder_id"],
+            n_embedding=int(card["n_embedding"]),
+            likelihood=likelihood,
+            calibration_id=calibration_id,
+            operating_points=points,
+            card=card,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{card_path} is not a bundle card: {type(error).__name__} {error}") from error
-    expected_id = calibration_id_of(calibration.slope, calibration.intercept, calibration.fit_prior, points)
-    if calibration.calibration_id != expected_id:
+    if calibration_id != expected_id:
         raise BundleError(
-            f"the calibration in {card_path} was altered: its id is {calibration.calibration_id}, its content {expected_id}"
+            f"the calibration in {card_path} was altered: its id is {calibration_id}, its content {expected_id}"
+        )
+    if likelihood.cohort is not None and likelihood.cohort.embeddings.shape[1] != bundle.n_embedding:
+        raise BundleError(
+            f"{COHORT} in {path} holds embeddings of another size than the encoder's {bundle.n_embedding}"
         )
     if not points:
         raise BundleError(f"{card_path} has no operating point; calibrate it with `vouch-train calibrate`")
     return bundle
+
+
+def _needed_files(card: Mapping[str, Any]) -> tuple[str, ...]:
+    cohort = card["calibration"].get("cohort")
+    return ((FRONT_END, GRAPH) if is_graph(card) else (ENCODER,)) + (() if cohort is None else (str(cohort["file"]),))
 
 
 def _verify_files(path: Path, files: Mapping[str, str], needed: tuple[str, ...]) -> None:

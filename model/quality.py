@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +40,12 @@ class Quality:
     snr_db: float | None
     clipped_fraction: float
     """Share of samples at full scale, in [0, 1]."""
+
+
+def mean_snr_db(snrs_db: Sequence[float | None]) -> float | None:
+    """Of the clips that have a signal-to-noise ratio; None where none has."""
+    measured = [snr_db for snr_db in snrs_db if snr_db is not None]
+    return math.fsum(measured) / len(measured) if measured else None
 
 
 class Detector(Protocol):

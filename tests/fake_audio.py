@@ -16,9 +16,10 @@ from app.ports import SpeakerStore, WorkQueue
 from app.records import ModelFacts
 from app.settings import Settings
 from fakes import FakeGallery, FakeSpeakerStore
-from model.calibration import Calibration
+from model.calibration import Calibration, Term
 from model.decision import OperatingPoint
 from model.errors import AudioTooLong, CorruptAudio, UnsupportedAudio
+from model.likelihood import LikelihoodModel
 from model.quality import Quality
 from model.scoring import Embedding, unit
 from model.waveform import SAMPLE_RATE_HZ, Source, Waveform
@@ -134,11 +135,15 @@ def operating_point(name: str, llr: float) -> OperatingPoint:
     )
 
 
-CALIBRATION = Calibration(slope=12.0, intercept=-6.0, fit_prior=0.5, calibration_id="calibration-a")
-"""A cosine of 0.5 favours nobody."""
+CALIBRATION = Calibration(
+    slope=9.0, intercept=-4.5, fit_prior=0.5, terms=(Term("speech", 4.0, -2.0), Term("clips", 2.0, -1.0))
+)
+"""A cosine of 0.5 favours nobody; the more speech and the more clips there are, the more any other says."""
+LIKELIHOOD = LikelihoodModel(CALIBRATION)
+CALIBRATION_ID = "calibration-a"
 POINTS = {"eer": operating_point("eer", 0.0), "fmr_1e-2": operating_point("fmr_1e-2", 2.0)}
 CALIBRATED = {
-    "calibration_id": CALIBRATION.calibration_id,
+    "calibration_id": CALIBRATION_ID,
     "cllr_bits": 0.25,
     "min_cllr_bits": 0.125,
     "fmr": {"eer": 0.04, "fmr_1e-2": 0.01},
@@ -154,7 +159,8 @@ def facts(encoder_id: str = ENCODER_ID) -> ModelFacts:
         sha256="ab" * 32,
         encoder_id=encoder_id,
         n_embedding=N_EMBEDDING,
-        calibration=CALIBRATION,
+        likelihood=LIKELIHOOD,
+        calibration_id=CALIBRATION_ID,
         operating_points={**POINTS, UNREACHABLE.name: UNREACHABLE},
         card={
             "licence": "Apache-2.0",

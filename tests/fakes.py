@@ -26,6 +26,7 @@ from app.records import (
     SpeakerPage,
 )
 from model.errors import InvalidArgument
+from model.quality import mean_snr_db
 from model.scoring import Embedding, reference, unit
 from samples import ENCODER_ID, N_EMBEDDING, TickingClock
 
@@ -205,6 +206,7 @@ class FakeSpeakerStore:
                 embedding=reference(np.stack([embedding for _, embedding in kept.clips.values()])),
                 enrollment_count=speaker.enrollment_count,
                 speech_s=speaker.speech_s,
+                snr_db=mean_snr_db([enrollment.quality.snr_db for enrollment, _ in kept.clips.values()]),
             )
 
     def references(self) -> Iterator[Reference]:

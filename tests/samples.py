@@ -55,6 +55,7 @@ def new_reference(
         embedding=embedding,
         enrollment_count=1,
         speech_s=4.0,
+        snr_db=21.5,
     )
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
-from model.bundle import calibration_id_of, encoder_id_of, write_card
+from model.bundle import encoder_id_of, write_card
 from model.calibration import Calibration
 from model.decision import OperatingPoint
 from model.encoder import EncoderConfig, WaveformEncoder
+from model.likelihood import LikelihoodModel
 from model.torchscript import export_encoder
 
 CONFIG = EncoderConfig(
@@ -29,7 +30,7 @@ def write_tiny_bundle(folder: Path) -> Path:
         folder,
         encoder_id=encoder_id_of(module, {"n_mels": CONFIG.n_mels}, asdict(CONFIG)),
         n_embedding=CONFIG.n_embedding,
-        calibration=Calibration(9.0, -3.0, 0.5, calibration_id_of(9.0, -3.0, 0.5, POINTS)),
+        likelihood=LikelihoodModel(Calibration(9.0, -3.0, 0.5)),
         operating_points=POINTS,
         about={"name": "tiny", "limits": ["Untrained."]},
     )

@@ -1,166 +1,265 @@
-"""Scores of speakers that were neither trained nor tested on -> LLR line and operating points."""
+"""Scores of speakers that were neither trained nor tested on -> how scores become LLRs, and operating points."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
-from model.bundle import calibration_id_of, operating_point_from
-from model.calibration import Calibration, logit
+from model.bundle import calibration_id_of
+from model.calibration import Floats, SideInformation
 from model.decision import OperatingPoint
 from model.errors import InvalidArgument
-from training.bootstrap import bootstrap_interval, speaker_weights
-from training.dataset import read_prepared, rows_sha256
+from model.likelihood import LikelihoodModel, Side, normalised, place
+from model.scoring import Cohort
+from training.calibration_choice import (
+    Candidate,
+    ScoredSet,
+    best_of,
+    fit_sets,
+    held_out_llrs,
+    mean_cllr,
+    rate_candidates,
+)
+from training.calibration_trials import TrialSet, calibration_trials, conditions_to_hear, every_pair
+from training.cohorts import MIN_VOICES, Voices, hear_voices
+from training.dataset import PreparedUtterance, read_prepared, rows_sha256
 from training.encoders import open_encoder
-from training.metrics import Labels, Scores, cllr_bits, eer, error_curve, min_cllr_bits, rates_at
-from training.trial_scores import score_trials, validation_trials
+from training.heard import HeardClips, hear_files
+from training.metrics import Labels, Scores, cllr_bits, min_cllr_bits
+from training.operating_points import operating_points
 from training.trials import Trials
 
 FIT_PRIOR = 0.5
-TARGET_FMRS = {"fmr_1e-2": 1e-2, "fmr_1e-3": 1e-3}
-MIN_ERRORS = 30
-"""Doddington's rule of 30: with fewer errors, a rate is not known within ±30 % even for independent trials."""
-MAX_INTERVAL_FACTOR = 3.0
-"""A point is written only if its FMR interval over speakers stays within this factor above the target."""
+MIN_GAIN_BITS = 0.01
+"""What AS-norm must save to be on: with it, no threshold on the cosine can be named before the voices are known."""
+SPEECH_BINS_S = (0.0, 1.0, 2.0, 5.0, np.inf)
+
+
+@dataclass(frozen=True)
+class KindMeasured:
+    """What the LLRs are worth on one kind of trials, between speakers that the fit did not hear."""
+
+    trials: str
+    n_target: int
+    n_non_target: int
+    cllr_bits: float
+    min_cllr_bits: float
+
+
+@dataclass(frozen=True)
+class NormalisationEvidence:
+    """Whether AS-norm helps voices whose corpus the cohort does not know: the only ones that a service will meet."""
+
+    is_on: bool
+    cllr_bits_without: float | None
+    cllr_bits_with: float | None
+    reason: str
 
 
 @dataclass(frozen=True)
 class CalibrationResult:
     encoder_id: str
     """The encoder whose scores these were; no other may use this calibration."""
-    calibration: Calibration
+    likelihood: LikelihoodModel
     operating_points: Mapping[str, OperatingPoint]
     fitted_on: str
+    corpora: tuple[str, ...]
     cllr_bits: float
+    """Of whole clips, one against one, on speakers that the fit did not hear where there are enough; likewise the next."""
     min_cllr_bits: float
+    is_held_out: bool
+    kinds: tuple[KindMeasured, ...]
+    candidates: tuple[Candidate, ...]
+    normalisation: NormalisationEvidence
     unsupported: Mapping[str, str]
     """Operating points that the data does not support, and why."""
 
-
-def fit_line(scores: Scores, labels: Labels, prior: float) -> tuple[float, float]:
-    """(slope, intercept) of the LLR by logistic regression with the classes weighted to `prior`, its logit taken out.
-
-    Raises InvalidArgument where the slope is not positive: such scores do not separate speakers.
-    """
-    weights = np.where(labels, prior / labels.sum(), (1.0 - prior) / (~labels).sum()) * len(labels)
-    fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
-    # Standardised scores: the optimiser converges alike for any encoder's scale.
-    mean, spread = scores.mean(), scores.std()
-    if not spread > 0:
-        raise InvalidArgument("every calibration score is the same; this encoder does not tell speakers apart")
-    fitted.fit(((scores - mean) / spread)[:, None], labels, sample_weight=weights)
-    slope = float(fitted.coef_[0, 0]) / spread
-    intercept = float(fitted.intercept_[0]) - slope * mean - logit(prior)
-    if slope <= 0:
-        raise InvalidArgument(f"the calibration's slope is {slope:.3g}: higher scores do not mean more alike here")
-    return float(slope), float(intercept)
-
-
-def calibrate(trials: Trials, scores: Scores, *, encoder_id: str, fitted_on: str) -> CalibrationResult:
-    """Fits the line and the operating points that the trials support.
-
-    Raises InvalidArgument where there are not both target and non-target trials.
-    """
-    if not trials.labels.any() or trials.labels.all():
-        raise InvalidArgument(
-            f"calibration needs two speakers with two clips at least; {fitted_on} give {int(trials.labels.sum())} "
-            f"target and {int((~trials.labels).sum())} non-target trials"
-        )
-    line = Calibration(*fit_line(scores, trials.labels, FIT_PRIOR), FIT_PRIOR, calibration_id="")
-    llrs = line.llr(scores)
-    curve = error_curve(llrs, trials.labels)
-    points = {"eer": _measure("eer", eer(curve)[1], llrs, trials, fitted_on)}
-    unsupported = {}
-    n_non_target = int((~trials.labels).sum())
-    for name, fmr in TARGET_FMRS.items():
-        if fmr * n_non_target < MIN_ERRORS:
-            unsupported[name] = (
-                f"{n_non_target} non-target trials; {MIN_ERRORS / fmr:.0f} give {MIN_ERRORS} false matches"
-            )
-            continue
-        threshold = float(np.quantile(llrs[~trials.labels], 1.0 - fmr, method="higher"))
-        point = _measure(name, np.nextafter(threshold, np.inf), llrs, trials, fitted_on)
-        if point.fmr_interval[1] > MAX_INTERVAL_FACTOR * fmr:
-            unsupported[name] = (
-                f"with {trials.n_speakers} speakers the rate may be as high as {point.fmr_interval[1]:.2g} (95 %), "
-                f"more than {MAX_INTERVAL_FACTOR:g} times the target"
-            )
-            continue
-        points[name] = point
-    calibration_id = calibration_id_of(line.slope, line.intercept, FIT_PRIOR, points)
-    return CalibrationResult(
-        encoder_id=encoder_id,
-        calibration=replace(line, calibration_id=calibration_id),
-        operating_points=points,
-        fitted_on=fitted_on,
-        cllr_bits=cllr_bits(llrs, trials.labels),
-        min_cllr_bits=min_cllr_bits(llrs, trials.labels),
-        unsupported=unsupported,
-    )
+    @property
+    def calibration_id(self) -> str:
+        return calibration_id_of(self.likelihood, self.operating_points)
 
 
 def calibrate_encoder(encoder_path: Path, data: Path) -> CalibrationResult:
-    """Calibrates a run, a checkpoint or a bundle on the validation speakers of a prepared data set.
+    """Calibrates a run, a checkpoint, a bundle or an imported encoder on a prepared data set's validation speakers.
 
     Raises InvalidArgument where the encoder is known to have been trained on other clips than the data set's train
     split: these validation speakers may be among those it knows.
     """
     opened = open_encoder(encoder_path)
     rows = read_prepared(data / "utterances.csv")
-    trained_on = rows_sha256([row for row in rows if row.utterance.split == "train"])
-    if opened.training_sha256 not in (None, trained_on):
+    training = [row for row in rows if row.utterance.split == "train"]
+    if opened.training_sha256 not in (None, rows_sha256(training)):
         raise InvalidArgument(
             f"{encoder_path} was trained on other clips than the train split of {data}, so {data}'s validation speakers "
             "may be among those it knows; give the data set that it was trained on"
         )
-    trials, embeddings = validation_trials(opened, data)
-    corpora = ", ".join(sorted({row.utterance.corpus for row in rows if row.utterance.split == "validation"}))
-    fitted_on = f"{trials.n_speakers} validation speakers of {corpora}, {len(trials.paths)} clips, all pairs"
-    scores = score_trials(trials, embeddings, "cosine")
-    return calibrate(trials, scores, encoder_id=opened.encoder_id, fitted_on=fitted_on)
+    held_out = [row for row in rows if row.utterance.split == "validation"]
+    if not held_out:
+        raise InvalidArgument(f"{data} has no validation speakers")
+    paths = [row.utterance.path for row in held_out]
+    heard = hear_files(opened.module, paths, conditions_to_hear(), "validation")
+    # A cohort is judged by voices of corpora that are not in it; with a single corpus there are none.
+    voices = hear_voices(opened.module, training) if _can_judge_cohorts(training, held_out) else None
+    return calibrate(held_out, heard, voices, encoder_id=opened.encoder_id)
 
 
-def save_calibration(result: CalibrationResult, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+def calibrate(
+    rows: Sequence[PreparedUtterance],
+    heard: Mapping[str, HeardClips],
+    voices: Voices | None,
+    *,
+    encoder_id: str,
+) -> CalibrationResult:
+    """Fits to the rows' clips, `heard` under `conditions_to_hear`.
 
-
-def load_calibration(path: Path) -> CalibrationResult:
-    """Raises InvalidArgument where the file was not made by `vouch-train calibrate`."""
-    try:
-        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        points = {name: operating_point_from(point) for name, point in table.pop("operating_points").items()}
-        return CalibrationResult(
-            **{**table, "calibration": Calibration(**table["calibration"]), "operating_points": points}
+    Raises InvalidArgument where there are not both target and non-target trials.
+    """
+    speakers = _numbers([row.utterance.speaker for row in rows])
+    corpora = [row.utterance.corpus for row in rows]
+    sets = calibration_trials(heard, speakers, _numbers(corpora))
+    names = tuple(sorted(set(corpora)))
+    fitted_on = f"{len(np.unique(speakers))} validation speakers of {', '.join(names)}, {len(rows)} clips"
+    whole = every_pair(heard, speakers, _numbers(corpora))
+    if not whole.labels.any() or whole.labels.all():
+        raise InvalidArgument(
+            f"calibration needs two speakers with two clips at least; {fitted_on} give {int(whole.labels.sum())} target "
+            f"and {int((~whole.labels).sum())} non-target trials"
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidArgument(f"{path} is not a calibration made by `vouch-train calibrate`: {error}") from error
+    plain = [scored(each, None) for each in sets]
+    candidates = rate_candidates(plain, FIT_PRIOR)
+    features = best_of(candidates).features
+    normalisation = _judge_normalisation(sets, corpora, features, voices)
+    cohort = voices.cohort() if voices is not None and normalisation.is_on else None
+    fit_on = [scored(each, cohort) for each in sets] if cohort is not None else plain
+    likelihood = LikelihoodModel(fit_sets(fit_on, features, FIT_PRIOR), cohort)
+    kinds, is_held_out = _measure(fit_on, likelihood)
+    llrs = _llrs(likelihood, whole)
+    points, unsupported = operating_points(_as_list(whole), llrs, f"{fitted_on}, whole clips, one against one")
+    of_whole = next((kind for kind in kinds if kind.trials == whole.name), None)
+    return CalibrationResult(
+        encoder_id=encoder_id,
+        likelihood=likelihood,
+        operating_points=points,
+        fitted_on=fitted_on,
+        corpora=names,
+        cllr_bits=of_whole.cllr_bits if of_whole else cllr_bits(llrs, whole.labels),
+        min_cllr_bits=of_whole.min_cllr_bits if of_whole else min_cllr_bits(llrs, whole.labels),
+        is_held_out=is_held_out,
+        kinds=kinds,
+        candidates=tuple(candidates),
+        normalisation=normalisation,
+        unsupported=unsupported,
+    )
 
 
-def _measure(name: str, threshold: float, llrs: Scores, trials: Trials, measured_on: str) -> OperatingPoint:
-    fmr, fnmr = rates_at(llrs, trials.labels, threshold)
+def scored(trials: TrialSet, cohort: Cohort | None) -> ScoredSet:
+    """The trials with the score that is calibrated, and what is known of their sides."""
+    a, b = _sides(trials, cohort)
+    return ScoredSet(
+        name=trials.name,
+        weight=trials.weight,
+        is_clean=trials.is_clean,
+        scores=normalised(trials.cosines(), a, b),
+        labels=trials.labels,
+        a=a.information,
+        b=b.information,
+        speakers_a=trials.a.speakers[trials.a_index],
+        speakers_b=trials.b.speakers[trials.b_index],
+    )
 
-    def rate(index: int) -> tuple[float, float]:
-        def statistic(counts: NDArray[np.float64]) -> float:
-            return rates_at(llrs, trials.labels, threshold, speaker_weights(trials, counts))[index]
 
-        return bootstrap_interval(trials, statistic)
+def _sides(trials: TrialSet, cohort: Cohort | None) -> tuple[Side, Side]:
+    placed = [place(sides.embeddings, sides.information, cohort) for sides in (trials.a, trials.b)]
+    return placed[0][trials.a_index], placed[1][trials.b_index]
 
-    return OperatingPoint(
-        name=name,
-        llr=float(threshold),
-        fmr=fmr,
-        fnmr=fnmr,
-        fmr_interval=rate(0),
-        fnmr_interval=rate(1),
-        n_target=int(trials.labels.sum()),
-        n_non_target=int((~trials.labels).sum()),
-        measured_on=measured_on,
+
+def _llrs(likelihood: LikelihoodModel, trials: TrialSet) -> Scores:
+    return likelihood.llr(trials.cosines(), *_sides(trials, likelihood.cohort))
+
+
+def _judge_normalisation(
+    sets: Sequence[TrialSet], corpora: Sequence[str], features: Sequence[str], voices: Voices | None
+) -> NormalisationEvidence:
+    """With a cohort of each corpus's neighbours, AS-norm looks better than it is: users are nobody's neighbours."""
+    without: list[float] = []
+    with_cohort: list[float] = []
+    for corpus in sorted(set(corpora)):
+        cohort = None if voices is None else voices.cohort(without_corpus=corpus)
+        if cohort is None:
+            return NormalisationEvidence(
+                False,
+                None,
+                None,
+                f"there are not {MIN_VOICES} training speakers of other corpora than {corpus} to judge it by",
+            )
+        number = sorted(set(corpora)).index(corpus)
+        own = [each.among(each.a.corpora[each.a_index] == number) for each in sets]
+        costs = [
+            mean_cllr(held_out_llrs([scored(each, c) for each in own], features, FIT_PRIOR)) for c in (None, cohort)
+        ]
+        if costs[0] is None or costs[1] is None:
+            return NormalisationEvidence(False, None, None, f"{corpus} has too few validation speakers to judge it by")
+        without.append(costs[0])
+        with_cohort.append(costs[1])
+    before, after = float(np.mean(without)), float(np.mean(with_cohort))
+    is_on = after < before - MIN_GAIN_BITS
+    verdict = "better" if is_on else "not enough better" if after < before else "no better"
+    return NormalisationEvidence(is_on, before, after, f"{verdict} for voices whose corpus the cohort does not know")
+
+
+def _measure(sets: Sequence[ScoredSet], likelihood: LikelihoodModel) -> tuple[tuple[KindMeasured, ...], bool]:
+    """Every kind of trials, then those of clips as they come by their net speech; by the fit itself where folds are too few."""
+    calibration = likelihood.calibration
+    features = tuple(term.feature for term in calibration.terms)
+    found = held_out_llrs(sets, features, FIT_PRIOR)
+    is_held_out = bool(found)
+    rated = found or [(each, calibration.llr(each.scores, each.a, each.b)) for each in sets]
+    kinds = [_kind(each.name, each.labels, llrs) for each, llrs in rated]
+    for n_clips in sorted({float(np.max(each.a.n_clips)) for each, _ in rated}):
+        chosen = [(e, llrs) for e, llrs in rated if float(np.max(e.a.n_clips)) == n_clips and e.is_clean]
+        least_s = np.concatenate([least_speech_s(each.a, each.b) for each, _ in chosen])
+        labels = np.concatenate([each.labels for each, _ in chosen])
+        llrs = np.concatenate([llrs for _, llrs in chosen])
+        for low, high in pairwise(SPEECH_BINS_S):
+            inside = (least_s >= low) & (least_s < high)
+            name = (
+                f"{n_clips:g} against 1, {low:g} to {high:g} s"
+                if np.isfinite(high)
+                else f"{n_clips:g} against 1, {low:g} s on"
+            )
+            kinds.append(_kind(name, labels[inside], llrs[inside]))
+    return tuple(kind for kind in kinds if kind is not None), is_held_out
+
+
+def _kind(name: str, labels: Labels, llrs: Scores) -> KindMeasured | None:
+    n_target = int(labels.sum())
+    if not 0 < n_target < len(labels):
+        return None
+    return KindMeasured(name, n_target, len(labels) - n_target, cllr_bits(llrs, labels), min_cllr_bits(llrs, labels))
+
+
+def least_speech_s(a: SideInformation, b: SideInformation) -> Floats:
+    """Net speech a clip on the side that has less of it."""
+    return np.minimum(np.asarray(a.speech_s) / a.n_clips, np.asarray(b.speech_s) / b.n_clips)
+
+
+def _as_list(trials: TrialSet) -> Trials:
+    return Trials(trials.name, (), trials.a_index, trials.b_index, trials.labels, trials.a.speakers)
+
+
+def _numbers(names: Sequence[str]) -> NDArray[np.int64]:
+    return np.unique(np.array(names), return_inverse=True)[1]
+
+
+def _can_judge_cohorts(training: Sequence[PreparedUtterance], held_out: Sequence[PreparedUtterance]) -> bool:
+    """Whether every corpus that is validated on leaves speakers of others to make a cohort of."""
+    corpora = {row.utterance.corpus for row in held_out}
+    return all(
+        len({row.utterance.speaker for row in training if row.utterance.corpus != corpus}) >= MIN_VOICES
+        for corpus in corpora
     )

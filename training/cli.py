@@ -13,17 +13,20 @@ from rich.console import Console
 from rich.table import Table
 
 from model.bundle import CARD
-from model.errors import VouchError
+from model.errors import InvalidArgument, VouchError
 from training import calibrate as calibration_stage
 from training import evaluate as evaluation_stage
 from training import export as export_stage
 from training import prepare as preparation_stage
 from training import train as training_stage
+from training.calibration_file import load_calibration, save_calibration
+from training.calibration_text import print_calibration
 from training.importers.folder import is_imported
 from training.importers.imported import write_import
 from training.importers.kaldi_fbank import fbank_config
 from training.importers.sealing import seal
 from training.importers.sources import ImportOptions, read_source
+from training.recalibrate import recalibrate
 from training.recipe import load_recipe
 from training.trials import read_trials
 
@@ -116,7 +119,7 @@ def evaluate(
     """Score trial lists: EER with an interval over speakers, minDCF, accuracy, DET curve, histogram."""
     with _plain_errors(threads):
         folder = out or beside(encoder) / "evaluation"
-        fitted = calibration_stage.load_calibration(calibration) if calibration else None
+        fitted = load_calibration(calibration) if calibration else None
         table = Table("trial list", "score", "EER %", "95 %", "minDCF(0.01)", "balanced accuracy %")
         results = evaluation_stage.evaluate(
             encoder,
@@ -136,25 +139,30 @@ def evaluate(
 
 @app.command()
 def calibrate(
-    encoder: Encoder,
+    encoder: Annotated[Path, typer.Option(help="A run's folder, a checkpoint, a bundle or an imported encoder.")],
     data: Data = Path("runs/data"),
-    out: Annotated[Path | None, typer.Option(help="The file; calibration.json beside the encoder by default.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A .json file, by default calibration.json beside the encoder; for a bundle, or a new bundle's folder."
+        ),
+    ] = None,
     threads: Threads = 0,
 ) -> None:
     """Fit score -> LLR and the operating points on the validation speakers, neither trained nor tested on."""
     with _plain_errors(threads):
+        is_folder = out is not None and out.suffix != ".json"
+        if is_folder and not (encoder / CARD).is_file():
+            raise InvalidArgument(
+                f"--out {out} is no .json file, and {encoder} is no bundle to be written anew with its calibration"
+            )
         result = calibration_stage.calibrate_encoder(encoder, data)
-        path = out or beside(encoder) / "calibration.json"
-        calibration_stage.save_calibration(result, path)
-    table = Table("operating point", "LLR", "FMR %", "FNMR %", title=f"{path}, fitted on {result.fitted_on}")
-    for point in result.operating_points.values():
-        table.add_row(point.name, f"{point.llr:.3f}", f"{100 * point.fmr:.3f}", f"{100 * point.fnmr:.2f}")
-    console.print(table)
-    for name, why in result.unsupported.items():
-        console.print(f"{name} not written: {why}", highlight=False)
-    console.print(f"Cllr {result.cllr_bits:.4f} bits, least possible {result.min_cllr_bits:.4f}")
-    if is_imported(encoder):
-        with _plain_errors():
+        path = out if out is not None and not is_folder else beside(encoder) / "calibration.json"
+        save_calibration(result, path)
+        print_calibration(result, path, console)
+        if out is not None and is_folder:
+            console.print(f"bundle {recalibrate(encoder, result, out)}")
+        elif is_imported(encoder):
             console.print(f"bundle {seal(encoder, result)}")
 
 
@@ -171,7 +179,7 @@ def export(
     """Write the bundle that the service loads; refuses unless it agrees with the eager encoder to 1e-4."""
     with _plain_errors():
         folder = encoder if encoder.is_dir() else encoder.parent
-        fitted = calibration_stage.load_calibration(calibration or folder / "calibration.json")
+        fitted = load_calibration(calibration or folder / "calibration.json")
         checkpoint = encoder / "last.pt" if encoder.is_dir() else encoder
         bundle = export_stage.export(
             checkpoint,

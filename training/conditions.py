@@ -30,10 +30,10 @@ def full(samples: Samples, detector: Detector, rng: np.random.Generator) -> Samp
 
 
 def cut_to(speech_s: float) -> Condition:
-    """A stretch of the clip that holds `speech_s` seconds of net speech, and the pauses between."""
+    """The clip with `speech_s` seconds of net speech left, as if the speaker had said no more."""
 
     def condition(samples: Samples, detector: Detector, rng: np.random.Generator) -> Samples | None:
-        return stretch(samples, speech_in_windows(samples, detector), detector.n_window_samples, speech_s, rng)
+        return shortened(samples, speech_in_windows(samples, detector), detector.n_window_samples, speech_s, rng)
 
     return condition
 
@@ -47,7 +47,7 @@ def cut_between(shortest_s: float, longest_s: float) -> Condition:
         if available_s < shortest_s:
             return None
         speech_s = math.exp(rng.uniform(math.log(shortest_s), math.log(available_s)))
-        return stretch(samples, windows_s, detector.n_window_samples, speech_s, rng)
+        return shortened(samples, windows_s, detector.n_window_samples, speech_s, rng)
 
     return condition
 
@@ -118,18 +118,21 @@ def speech_in_windows(samples: Samples, detector: Detector) -> NDArray[np.float6
     return is_speech * n_real / SAMPLE_RATE_HZ
 
 
-def stretch(
+def shortened(
     samples: Samples, windows_s: NDArray[np.float64], n_window_samples: int, speech_s: float, rng: np.random.Generator
 ) -> Samples | None:
-    """A stretch of whole windows that begins and ends with speech and holds `speech_s` of it, a window more at most.
+    """The pause before, a stretch that holds `speech_s` of speech or a window more, and the pause after.
 
-    `windows_s` is the speech in each window. Where the stretch begins is drawn evenly among the windows of speech that
-    have enough of it from there on; None where there are none.
+    People press a button, wait, speak and wait again: clips with little speech are short of speech, not of pauses, and
+    the noise in those is still there to be measured. `windows_s` is the speech in each window. Where the stretch begins is
+    drawn evenly among the windows of speech that have enough of it from there on; None where there are none.
     """
     until = np.concatenate([[0.0], np.cumsum(windows_s)])
     starts = np.flatnonzero((windows_s > 0) & (until[-1] - until[:-1] >= speech_s - ROUNDING_S))
     if len(starts) == 0:
         return None
+    spoken = np.flatnonzero(windows_s > 0)
     first = int(rng.choice(starts))
     last = int(np.searchsorted(until, until[first] + speech_s - ROUNDING_S))
-    return samples[first * n_window_samples : last * n_window_samples]
+    pieces = ((0, int(spoken[0])), (first, last), (int(spoken[-1]) + 1, len(windows_s)))
+    return np.concatenate([samples[begin * n_window_samples : end * n_window_samples] for begin, end in pieces])

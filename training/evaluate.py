@@ -14,6 +14,7 @@ from model.errors import InvalidArgument
 from training.bootstrap import bootstrap_interval, speaker_weights
 from training.calibrate import CalibrationResult
 from training.encoders import OpenedEncoder, embed_files, open_encoder
+from training.heard import hear_whole
 from training.metrics import (
     Scores,
     balanced_accuracy,
@@ -26,7 +27,7 @@ from training.metrics import (
     rates_at,
 )
 from training.report import draw_det, draw_histogram
-from training.trial_scores import score_trials, validation_trials
+from training.trial_scores import score_trials, trial_llrs, validation_trials
 from training.trials import Trials
 
 P_TARGET = 0.01
@@ -74,7 +75,7 @@ def evaluate_scores(
     encoder_id: str,
     kind: str,
     threshold: tuple[float, str] | None = None,
-    calibration: CalibrationResult | None = None,
+    calibrated: CalibratedRates | None = None,
 ) -> Evaluation:
     """`threshold` is the accuracy threshold and where it comes from; without one, the list's own EER threshold."""
     curve = error_curve(scores, trials.labels)
@@ -100,7 +101,7 @@ def evaluate_scores(
         accuracy=balanced_accuracy(scores, trials.labels, chosen),
         accuracy_threshold=chosen,
         accuracy_threshold_from=source,
-        calibrated=_calibrated(trials, scores, calibration) if calibration and kind == "cosine" else None,
+        calibrated=calibrated,
     )
 
 
@@ -136,7 +137,7 @@ def evaluate(
                 encoder_id=opened.encoder_id,
                 kind=kind,
                 threshold=thresholds.get(kind),
-                calibration=calibration,
+                calibrated=_calibrated(trials, opened, calibration) if calibration and kind == "cosine" else None,
             )
             _write_report(trials, scores, result, out)
             results.append(result)
@@ -150,13 +151,14 @@ def _write_report(trials: Trials, scores: Scores, result: Evaluation, out: Path)
     draw_histogram(scores, trials.labels, result.eer_threshold, result.score, out / f"{stem}-scores.png")
 
 
-def _calibrated(trials: Trials, scores: Scores, calibration: CalibrationResult) -> CalibratedRates:
-    llrs = calibration.calibration.llr(scores)
+def _calibrated(trials: Trials, opened: OpenedEncoder, calibration: CalibrationResult) -> CalibratedRates:
+    heard = hear_whole(opened.module, trials.paths, f"{trials.name} for LLRs")
+    llrs = trial_llrs(trials, heard, calibration.likelihood)
     rates = {name: rates_at(llrs, trials.labels, point.llr) for name, point in calibration.operating_points.items()}
     return CalibratedRates(
-        calibration_id=calibration.calibration.calibration_id,
+        calibration_id=calibration.calibration_id,
         cllr_bits=cllr_bits(llrs, trials.labels),
-        min_cllr_bits=min_cllr_bits(scores, trials.labels),
+        min_cllr_bits=min_cllr_bits(llrs, trials.labels),
         fmr={name: fmr for name, (fmr, _) in rates.items()},
         fnmr={name: fnmr for name, (_, fnmr) in rates.items()},
     )

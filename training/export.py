@@ -17,6 +17,7 @@ from model.bundle import ENCODER, load_bundle, write_card
 from model.errors import InvalidArgument
 from model.torchscript import export_encoder, load_encoder
 from training.calibrate import CalibrationResult
+from training.calibration_file import calibration_data
 from training.checkpoint import describe_network, encoder_id, load_checkpoint, waveform_encoder
 from training.model_card import write_model_card
 
@@ -86,12 +87,7 @@ def export(
                 "data": checkpoint.training_data,
                 "initialisation": "random",
             },
-            "calibration_data": {
-                "fitted_on": calibration.fitted_on,
-                "cllr_bits": calibration.cllr_bits,
-                "min_cllr_bits": calibration.min_cllr_bits,
-                "unsupported_operating_points": dict(calibration.unsupported),
-            },
+            "calibration_data": calibration_data(calibration),
             "evaluations": measured,
             "history": [_read(path) for path in history],
             "limits": [*LIMITS, *limits],
@@ -100,7 +96,7 @@ def export(
             folder,
             encoder_id=identity,
             n_embedding=checkpoint.recipe.encoder.n_embedding,
-            calibration=calibration.calibration,
+            likelihood=calibration.likelihood,
             operating_points=calibration.operating_points,
             about=about,
         )

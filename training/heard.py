@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import nn
 
+from model.calibration import SideInformation
 from model.embedding import MIN_SAMPLES, embed
 from model.errors import AudioError
 from model.quality import Detector, assess
@@ -42,6 +43,11 @@ class HeardClips:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @property
+    def information(self) -> SideInformation:
+        """Of each row as one clip of its own."""
+        return SideInformation(self.speech_s, np.ones(len(self)), self.snr_db)
 
 
 def hear_files(

@@ -9,9 +9,11 @@ import torch
 
 from model.encoder import SiameseEncoder
 from model.errors import InvalidArgument
+from model.likelihood import LikelihoodModel
 from model.scoring import Embedding, unit
 from training.dataset import read_prepared
 from training.encoders import OpenedEncoder, embed_files
+from training.heard import HeardClips
 from training.metrics import Scores
 from training.trials import Trials, all_pairs
 
@@ -39,6 +41,13 @@ def score_trials(trials: Trials, embeddings: Embedding, kind: str, siamese: Siam
         )
     scores: Scores = logits.numpy().astype(np.float64)
     return scores
+
+
+def trial_llrs(trials: Trials, heard: HeardClips, likelihood: LikelihoodModel) -> Scores:
+    """(n_trials,) LLRs of one clip against one, as the service gives them; `heard` has a row for each clip of the list."""
+    sides = likelihood.side(heard.embeddings, heard.information)
+    cosines = score_trials(trials, heard.embeddings, "cosine")
+    return likelihood.llr(cosines, sides[trials.a], sides[trials.b])
 
 
 def validation_trials(opened: OpenedEncoder, data: Path) -> tuple[Trials, Embedding]:

@@ -17,7 +17,7 @@ from app.adapters.tables import enrollments, speakers
 from app.errors import StoreError
 from app.records import Enrollment, NewEnrollment, Reference, Speaker
 from model.errors import InvalidArgument
-from model.quality import Quality
+from model.quality import Quality, mean_snr_db
 from model.scoring import reference
 from model.waveform import Source
 
@@ -110,6 +110,7 @@ def reference_query() -> Select[Any]:
             enrollments.c.encoder_id,
             enrollments.c.embedding,
             enrollments.c.speech_s,
+            enrollments.c.snr_db,
         )
         .select_from(speakers.outerjoin(enrollments))
         .order_by(speakers.c.seq, enrollments.c.seq)
@@ -134,6 +135,7 @@ def to_reference(rows: Sequence[Row[Any]]) -> Reference:
         embedding=embedding,
         enrollment_count=len(rows),
         speech_s=sum(row.speech_s for row in rows),
+        snr_db=mean_snr_db([row.snr_db for row in rows]),
     )
 
 

@@ -20,7 +20,11 @@ NO_ATTACK_DETECTION = (
 class OperatingPointAnswer(Answer):
     name: str
     llr: Number
-    score: Number | None
+    score: Number | None = Field(
+        description="The cosine that meets it between two clips with three seconds of net speech each and no noise worth "
+        "measuring. Every trial has its own, which its answer gives. null where none meets it, or where it depends on the "
+        "voices because scores are normalised."
+    )
     fmr: Fraction
     fnmr: Fraction
     fmr_interval: tuple[Fraction, Fraction] = Field(description="95 % bootstrap interval over speakers.")
@@ -110,11 +114,11 @@ class ModelAnswer(Answer):
             sha256=facts.sha256,
             encoder_id=facts.encoder_id,
             n_embedding=facts.n_embedding,
-            calibration_id=facts.calibration.calibration_id,
+            calibration_id=facts.calibration_id,
             default_operating_point=default_point,
             prior=prior,
             operating_points=[
-                OperatingPointAnswer.of(point, facts.calibration.score_at(point.llr))
+                OperatingPointAnswer.of(point, facts.likelihood.nominal_cosine_at(point.llr))
                 for point in facts.operating_points.values()
             ],
             error_rates=[ErrorRatesAnswer.of(row) for row in card.get("evaluations", [])],

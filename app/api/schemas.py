@@ -81,20 +81,23 @@ class Audio(Answer):
 class Threshold(Answer):
     operating_point: str
     llr: Number = Field(description="Accept at this natural-log likelihood ratio or above.")
-    score: Number | None = Field(description="The score at which this trial would meet it; null where none does.")
+    score: Number | None = Field(
+        description="The score at which this very trial would meet it, which depends on the speech, the clips and the noise "
+        "on both sides; of an identification, the best candidate's trial. null where no score would, or there is none."
+    )
     fmr: Fraction = Field(description="False-match rate measured there.")
     fnmr: Fraction = Field(description="False-non-match rate measured there.")
     calibration_id: str
 
     @classmethod
-    def of(cls, point: OperatingPoint, facts: ModelFacts) -> Self:
+    def of(cls, point: OperatingPoint, score: float | None, facts: ModelFacts) -> Self:
         return cls(
             operating_point=point.name,
             llr=point.llr,
-            score=facts.calibration.score_at(point.llr),
+            score=score,
             fmr=point.fmr,
             fnmr=point.fnmr,
-            calibration_id=facts.calibration.calibration_id,
+            calibration_id=facts.calibration_id,
         )
 
 
@@ -133,7 +136,7 @@ class VerificationAnswer(Answer):
             llr=result.llr,
             probability=result.probability,
             prior=result.prior,
-            threshold=Threshold.of(result.point, facts),
+            threshold=Threshold.of(result.point, result.threshold_score, facts),
             speaker_id=result.speaker_id,
             audio=[Audio.of_clip(clip) for clip in result.clips],
             model=ModelRef.of(facts),
@@ -176,7 +179,7 @@ class IdentificationAnswer(Answer):
             decision=result.decision.outcome,
             reasons=list(result.decision.reasons),
             candidates=[CandidateAnswer.of(candidate) for candidate in result.candidates],
-            threshold=Threshold.of(result.point, facts),
+            threshold=Threshold.of(result.point, result.threshold_score, facts),
             audio=[Audio.of_clip(result.clip)],
             model=ModelRef.of(facts),
             request_id=request_id,

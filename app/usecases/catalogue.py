@@ -51,7 +51,7 @@ def assemble(
     sync = GallerySync(store, gallery, rule)
     return UseCases(
         compare=Compare(listener, judge),
-        enroll=Enroll(listener, judge.gate, store, sync, rule, ConsistencyRule(judge.calibration, enroll_min_llr)),
+        enroll=Enroll(listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr)),
         verify=Verify(listener, judge, store, rule),
         identify=Identify(listener, judge, store, gallery, rule),
         erase=Erase(store, sync),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from app.records import Verification
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
-from model.scoring import cosine_score
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,4 @@ class Compare:
         point = self.judge.point(operating_point)
         a = self.listener.listen(audio_a, "audio_a")
         b = self.listener.listen(audio_b, "audio_b")
-        score = None
-        if a.embedding is not None and b.embedding is not None:
-            score = cosine_score(a.embedding, b.embedding)
-        return self.judge.verification(score, point, (a, b))
+        return self.judge.verification(self.judge.pair(a, b), point, (a, b))

@@ -7,42 +7,55 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.records import Reference
-from model.calibration import Calibration
+from app.records import NewEnrollment, Reference
+from app.usecases.judging import of_clip
+from model.calibration import SideInformation
 from model.decision import coheres
 from model.errors import InconsistentVoice
-from model.scoring import Embedding, cosine_score
+from model.likelihood import LikelihoodModel
+from model.quality import mean_snr_db
+from model.scoring import cosine_score, unit
 
 
 @dataclass(frozen=True)
 class ConsistencyRule:
-    calibration: Calibration
+    likelihood: LikelihoodModel
     min_llr: float
     """Natural-log LLR under which a clip is another voice than the speaker's other clips."""
 
-    def require_one_voice(self, fresh: Mapping[str, Embedding], stored: Reference | None) -> None:
+    def require_one_voice(self, fresh: Mapping[str, NewEnrollment], stored: Reference | None) -> None:
         """Each fresh clip, by its name, against the reference of all the others: those stored and those beside it.
 
         The speaker's very first clip, sent alone, has nothing to be held against. Raises InconsistentVoice for the
         clip that is least like the rest. Two clips that disagree are equally unlike, and the first is named.
         """
-        total = np.sum(list(fresh.values()), axis=0, dtype=np.float64)
-        n_others = len(fresh) - 1
-        if stored is not None:
-            # A reference is the mean scaled to 1; how far its clips lay apart is forgotten, so each counts in full.
-            total = total + stored.enrollment_count * stored.embedding.astype(np.float64)
-            n_others += stored.enrollment_count
-        if n_others == 0:
+        if len(fresh) + (0 if stored is None else stored.enrollment_count) < 2:
             return
-        llrs = {name: self._llr(embedding, total - embedding) for name, embedding in fresh.items()}
+        llrs = {name: self._llr(name, fresh, stored) for name in fresh}
         name = min(llrs, key=lambda name: llrs[name])
         if not coheres(llrs[name], self.min_llr):
             raise InconsistentVoice(self._refusal(name, llrs[name]))
 
-    def _llr(self, embedding: Embedding, others: NDArray[np.float64]) -> float:
-        return self.calibration.llr(cosine_score(embedding, others.astype(np.float32)))
+    def _llr(self, name: str, fresh: Mapping[str, NewEnrollment], stored: Reference | None) -> float:
+        """That one clip and all the others are one voice."""
+        clip = fresh[name]
+        others = [other for other_name, other in fresh.items() if other_name != name]
+        total = np.sum([other.embedding for other in others], axis=0, dtype=np.float64)
+        speech_s = math.fsum(other.quality.speech_s for other in others)
+        snrs_db = [other.quality.snr_db for other in others]
+        if stored is not None:
+            # A reference is the mean scaled to 1; how far its clips lay apart is forgotten, so each counts in full.
+            total = total + stored.enrollment_count * stored.embedding.astype(np.float64)
+            speech_s += stored.speech_s
+            snrs_db += [stored.snr_db] * stored.enrollment_count
+        n_others = len(others) + (0 if stored is None else stored.enrollment_count)
+        reference = unit(np.asarray(total, dtype=np.float32))
+        return self.likelihood.llr(
+            cosine_score(clip.embedding, reference),
+            self.likelihood.side(clip.embedding, of_clip(clip.quality)),
+            self.likelihood.side(reference, SideInformation(speech_s, n_others, mean_snr_db(snrs_db))),
+        )
 
     def _refusal(self, name: str, llr: float) -> str:
         has = math.floor(llr * 100) / 100  # never rounded up to the limit it missed

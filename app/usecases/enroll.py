@@ -42,8 +42,8 @@ class Enroll:
             self.rule.require_current(self.store.get_speaker(tenant, speaker_id))
             names = [f"clip {i} of {len(clips)}" for i in range(1, len(clips) + 1)]
             fresh = [self._hear(data, name) for data, name in zip(clips, names, strict=True)]
-            embeddings = {name: clip.embedding for name, clip in zip(names, fresh, strict=True)}
-            self.consistency.require_one_voice(embeddings, self._stored(tenant, speaker_id))
+            by_name = dict(zip(names, fresh, strict=True))
+            self.consistency.require_one_voice(by_name, self._stored(tenant, speaker_id))
             enrolled = self.store.add_enrollments(tenant, speaker_id, self.rule.encoder_id, fresh, idempotency)
         self.sync.refresh(tenant, speaker_id)
         return enrolled

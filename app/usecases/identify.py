@@ -10,11 +10,11 @@ from app.usecases.judging import Judge
 from app.usecases.listening import Listener
 from app.usecases.standing import StandingRule
 from model.decision import OperatingPoint
-from model.scoring import Embedding, cosine_score
+from model.scoring import Embedding
 
 N_EXTRA_CANDIDATES = 10
-"""Searched beyond `top_k`: an approximate gallery may rank them otherwise than the exact score, and the lead over the
-second candidate must be known even when only one is asked for."""
+"""Searched beyond `top_k`: a gallery ranks by cosine, the answer by LLR, which weighs how much each speaker enrolled; and
+the lead over the second candidate must be known even when only one is asked for."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,19 @@ class Identify:
         # A speaker enrolled between the count and the search was searched too.
         n_searched = max(n_searched, len(ranked))
         decision = self.judge.identification(ranked, n_searched, point, clip)
-        return Identification(decision, tuple(ranked[:top_k]), point, n_searched, clip)
+        threshold_score = ranked[0].threshold_score if ranked else None
+        return Identification(decision, tuple(ranked[:top_k]), point, threshold_score, n_searched, clip)
 
     def _ranked(
         self, tenant: str, clip: Clip, embedding: Embedding, point: OperatingPoint, n_candidates: int
     ) -> list[IdentifiedCandidate]:
-        """The gallery proposes, the store decides: scores are exact, and nobody who was erased is named."""
+        """The gallery proposes, the store decides: LLRs are exact, and nobody who was erased is named."""
         ranked = []
         for proposed in self.gallery.search(tenant, embedding, n_candidates):
             reference = self.store.find_reference(tenant, proposed.speaker_id)
             if reference is None or self.rule.of(reference).status != "enrolled":
                 continue
-            score = cosine_score(embedding, reference.embedding)
-            ranked.append(
-                self.judge.candidate(reference.speaker_id, reference.display_name, score, point, clip.quality)
-            )
-        return sorted(ranked, key=lambda candidate: (-candidate.score, candidate.speaker_id))
+            evidence = self.judge.claim(reference, clip)
+            if evidence is not None:
+                ranked.append(self.judge.candidate(reference, evidence, point, clip.quality))
+        return sorted(ranked, key=lambda candidate: (-candidate.llr, candidate.speaker_id))

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.records import Clip, IdentifiedCandidate, Verification
-from model.calibration import Calibration, probability
+from app.records import Clip, IdentifiedCandidate, Reference, Verification
+from model.calibration import SideInformation, probability
 from model.decision import Decision, OperatingPoint, QualityGate, decide, decide_identification
 from model.errors import UnknownOperatingPoint
+from model.likelihood import LikelihoodModel, Side
 from model.quality import Quality
+from model.scoring import cosine_score
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A trial that has a score, with what is known of its two sides."""
+
+    score: float
+    """Cosine."""
+    a: Side
+    b: Side
 
 
 @dataclass(frozen=True)
 class Judge:
-    calibration: Calibration
+    likelihood: LikelihoodModel
     points: Mapping[str, OperatingPoint]
     default_point: str
     prior: float
@@ -34,35 +46,51 @@ class Judge:
             raise UnknownOperatingPoint(f"operating_point {wanted[:80]!r} is not in this bundle; it has: {available}.")
         return self.points[wanted]
 
+    def pair(self, a: Clip, b: Clip) -> Evidence | None:
+        """Two clips; None where one of them gave no embedding."""
+        side_a, side_b = self._probe(a), self._probe(b)
+        if a.embedding is None or b.embedding is None or side_a is None or side_b is None:
+            return None
+        return Evidence(cosine_score(a.embedding, b.embedding), side_a, side_b)
+
+    def claim(self, reference: Reference, probe: Clip) -> Evidence | None:
+        """A speaker's reference and a probe; None where the probe gave no embedding."""
+        side = self._probe(probe)
+        if probe.embedding is None or side is None:
+            return None
+        score = cosine_score(reference.embedding, probe.embedding)
+        return Evidence(score, self.likelihood.side(reference.embedding, of_reference(reference)), side)
+
     def verification(
-        self, score: float | None, point: OperatingPoint, clips: Sequence[Clip], speaker_id: str | None = None
+        self, evidence: Evidence | None, point: OperatingPoint, clips: Sequence[Clip], speaker_id: str | None = None
     ) -> Verification:
-        """One trial's answer. `score` is a cosine, or None where a clip gave no embedding."""
-        llr = None if score is None else self.calibration.llr(score)
+        """One trial's answer. `evidence` is None where a clip gave no embedding."""
+        llr = None if evidence is None else self._llr(evidence)
         return Verification(
             decision=decide(llr, point, [clip.quality for clip in clips], self.gate),
-            score=score,
+            score=None if evidence is None else evidence.score,
             llr=llr,
             probability=None if llr is None else probability(llr, self.prior),
             prior=self.prior,
             point=point,
-            threshold_score=self.threshold_score(point),
+            threshold_score=None if evidence is None else self._threshold_score(evidence, point),
             speaker_id=speaker_id,
             clips=tuple(clips),
         )
 
     def candidate(
-        self, speaker_id: str, display_name: str | None, score: float, point: OperatingPoint, quality: Quality
+        self, reference: Reference, evidence: Evidence, point: OperatingPoint, quality: Quality
     ) -> IdentifiedCandidate:
         """One candidate, decided as if this speaker alone had been claimed."""
-        llr = self.calibration.llr(score)
+        llr = self._llr(evidence)
         return IdentifiedCandidate(
-            speaker_id=speaker_id,
-            display_name=display_name,
-            score=score,
+            speaker_id=reference.speaker_id,
+            display_name=reference.display_name,
+            score=evidence.score,
             llr=llr,
             probability=probability(llr, self.prior),
             decision=decide(llr, point, [quality], self.gate),
+            threshold_score=self._threshold_score(evidence, point),
         )
 
     def identification(
@@ -74,6 +102,19 @@ class Judge:
         llrs = [candidate.llr for candidate in candidates]
         return decide_identification(llrs, n_searched, point, clip.quality, self.gate, self.identify_margin)
 
-    def threshold_score(self, point: OperatingPoint) -> float | None:
-        """The cosine at which a trial meets the operating point, or None where no cosine does."""
-        return self.calibration.score_at(point.llr)
+    def _probe(self, clip: Clip) -> Side | None:
+        return None if clip.embedding is None else self.likelihood.side(clip.embedding, of_clip(clip.quality))
+
+    def _llr(self, evidence: Evidence) -> float:
+        return self.likelihood.llr(evidence.score, evidence.a, evidence.b)
+
+    def _threshold_score(self, evidence: Evidence, point: OperatingPoint) -> float | None:
+        return self.likelihood.cosine_at(point.llr, evidence.a, evidence.b)
+
+
+def of_clip(quality: Quality) -> SideInformation:
+    return SideInformation(speech_s=quality.speech_s, n_clips=1, snr_db=quality.snr_db)
+
+
+def of_reference(reference: Reference) -> SideInformation:
+    return SideInformation(reference.speech_s, reference.enrollment_count, reference.snr_db)

@@ -10,7 +10,6 @@ from app.records import Verification
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
 from app.usecases.standing import StandingRule
-from model.scoring import cosine_score
 
 
 @dataclass(frozen=True)
@@ -30,5 +29,4 @@ class Verify:
         if reference is None or self.rule.of(reference).status != "enrolled":
             self.rule.require_enrolled(self.store.get_speaker(tenant, speaker_id))
             raise NotEnrolled(f"The enrollments of speaker {speaker_id!r} changed during the call. Send it again.")
-        score = None if clip.embedding is None else cosine_score(clip.embedding, reference.embedding)
-        return self.judge.verification(score, point, (clip,), speaker_id)
+        return self.judge.verification(self.judge.claim(reference, clip), point, (clip,), speaker_id)

@@ -7,8 +7,13 @@ import math
 import pytest
 
 from api_client import DocumentedClient, pair, problem, serving
-from fake_audio import CALIBRATION, MAGIC, N_MIN_SAMPLES, UNREACHABLE, clip
+from fake_audio import LIKELIHOOD, MAGIC, N_MIN_SAMPLES, UNREACHABLE, clip
+from model.calibration import SideInformation
+from model.likelihood import Side
 from model.waveform import SAMPLE_RATE_HZ
+
+SIDE = Side(SideInformation(speech_s=3.0, n_clips=1, snr_db=25.0), None, None)
+"""Of a clip as `clip` makes it."""
 
 
 def compare(client: DocumentedClient, a: bytes, b: bytes, **fields: str):
@@ -24,7 +29,7 @@ def test_one_voice_is_accepted(client: DocumentedClient) -> None:
     assert body["flags"] == []
     assert body["score_scale"] == "cosine"
     assert 0.9 < body["score"] <= 1
-    assert body["llr"] == pytest.approx(CALIBRATION.llr(body["score"]), abs=2e-5)
+    assert body["llr"] == pytest.approx(LIKELIHOOD.llr(body["score"], SIDE, SIDE), abs=2e-5)
     assert body["probability"] == pytest.approx(1 / (1 + math.exp(-body["llr"])), abs=1e-5)
     assert body["prior"] == 0.5
     assert body["speaker_id"] is None
@@ -60,7 +65,7 @@ def test_answer_has_the_contract_s_fields_and_no_others(client: DocumentedClient
 def test_threshold_score_is_where_this_trial_would_meet_the_threshold(client: DocumentedClient) -> None:
     threshold = compare(client, clip("alice"), clip("bob"), operating_point="fmr_1e-2")["threshold"]
     assert threshold["operating_point"] == "fmr_1e-2"
-    assert CALIBRATION.llr(threshold["score"]) == pytest.approx(threshold["llr"], abs=2e-5)
+    assert LIKELIHOOD.llr(threshold["score"], SIDE, SIDE) == pytest.approx(threshold["llr"], abs=2e-5)
 
 
 def test_threshold_score_is_null_where_no_cosine_meets_it(client: DocumentedClient) -> None:

@@ -10,10 +10,15 @@ import pytest
 
 import fake_audio
 from api_client import DocumentedClient, audio, enroll, problem, serving
-from fake_audio import CALIBRATION, N_EMBEDDING, clip
+from fake_audio import LIKELIHOOD, N_EMBEDDING, clip
 from fakes import FakeGallery, FakeSpeakerStore
+from model.calibration import SideInformation
+from model.likelihood import Side
 
 VERIFY = "/v1/speakers/alice/verify"
+PROBE = Side(SideInformation(speech_s=3.0, n_clips=1, snr_db=25.0), None, None)
+ENROLLED = Side(SideInformation(speech_s=6.0, n_clips=2, snr_db=25.0), None, None)
+"""What `enroll` enrolls, unless told otherwise."""
 
 
 def identify(client: DocumentedClient, probe: bytes, **fields: Any) -> Any:
@@ -32,10 +37,25 @@ def test_the_speaker_is_accepted_and_another_rejected(client: DocumentedClient) 
     assert other["threshold"]["operating_point"] == "fmr_1e-2"
 
 
+def test_llr_and_threshold_score_are_of_this_very_trial(client: DocumentedClient) -> None:
+    enroll(client, "alice")
+    long, short = (client.post(VERIFY, files=audio(clip("alice", 9, speech_s=s))).json() for s in (4.0, 1.5))
+    assert long["score"] == short["score"]
+    assert long["llr"] > short["llr"] > 0
+    for body, speech_s in ((long, 4.0), (short, 1.5)):
+        probe = Side(SideInformation(speech_s=speech_s, n_clips=1, snr_db=25.0), None, None)
+        assert body["llr"] == pytest.approx(LIKELIHOOD.llr(body["score"], ENROLLED, probe), abs=2e-5)
+        threshold = body["threshold"]
+        assert LIKELIHOOD.llr(threshold["score"], ENROLLED, probe) == pytest.approx(threshold["llr"], abs=2e-5)
+
+
 def test_too_little_speech_is_inconclusive(client: DocumentedClient) -> None:
     enroll(client, "alice")
     body = client.post(VERIFY, files=audio(clip("alice", 9, speech_s=0.3))).json()
     assert (body["decision"], body["reasons"]) == ("inconclusive", ["not_enough_speech"])
+    enough = client.post(VERIFY, files=audio(clip("alice", 9))).json()
+    assert body["score"] == enough["score"]
+    assert 0 < body["llr"] < enough["llr"]
 
 
 def test_verifying_needs_an_enrolled_speaker(client: DocumentedClient) -> None:
@@ -52,6 +72,7 @@ def test_verifying_needs_an_enrolled_speaker(client: DocumentedClient) -> None:
 def test_identifying_among_nobody(client: DocumentedClient) -> None:
     body = identify(client, clip())
     assert (body["decision"], body["reasons"], body["candidates"]) == ("reject", ["empty_gallery"], [])
+    assert body["threshold"]["score"] is None
     assert set(body) == {"decision", "reasons", "candidates", "threshold", "audio", "model", "request_id"}
 
 
@@ -62,7 +83,9 @@ def test_identifying_ranks_persons_best_first(client: DocumentedClient) -> None:
     assert body["decision"] == "accept"
     first, *others = body["candidates"]
     assert (first["speaker_id"], first["display_name"], first["decision"]) == ("bob", "Bob", "accept")
-    assert first["llr"] == pytest.approx(CALIBRATION.llr(first["score"]), abs=2e-5)
+    assert first["llr"] == pytest.approx(LIKELIHOOD.llr(first["score"], ENROLLED, PROBE), abs=2e-5)
+    threshold = body["threshold"]
+    assert LIKELIHOOD.llr(threshold["score"], ENROLLED, PROBE) == pytest.approx(threshold["llr"], abs=2e-5)
     assert {candidate["speaker_id"] for candidate in others} == {"alice", "carol"}
     assert [candidate["score"] for candidate in body["candidates"]] == sorted(
         (candidate["score"] for candidate in body["candidates"]), reverse=True

@@ -49,6 +49,16 @@ def test_what_was_not_measured_stays_unmeasured(store: SpeakerStore) -> None:
     assert store.list_enrollments(ME, "alice")[0].quality.snr_db is None
 
 
+def test_a_references_noise_is_that_of_the_clips_that_have_one(store: SpeakerStore) -> None:
+    store.create_speaker(ME, "alice", None, {}, None)
+    clip = new_enrollment(1)
+    for snr_db, expected in ((None, None), (10.0, 10.0), (25.0, 17.5)):
+        store.add_enrollments(ME, "alice", ENCODER_ID, [replace(clip, quality=replace(clip.quality, snr_db=snr_db))])
+        found = store.find_reference(ME, "alice")
+        assert found is not None
+        assert found.snr_db == (expected if expected is None else pytest.approx(expected))
+
+
 def test_the_reference_is_that_of_all_enrollments(store: SpeakerStore) -> None:
     store.create_speaker(ME, "alice", "Alice", {}, None)
     assert store.find_reference(ME, "alice") is None

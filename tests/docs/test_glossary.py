@@ -12,8 +12,8 @@ import pytest
 from app.api.schemas import Audio, SpeakerAnswer, Threshold, VerificationAnswer
 from app.records import SpeakerStatus
 from model.decision import OperatingPoint, Outcome, Reason
-from training.calibrate import TARGET_FMRS
 from training.evaluate import CalibratedRates, Evaluation
+from training.operating_points import TARGET_FMRS
 
 GLOSSARY = (Path(__file__).resolve().parents[2] / "docs" / "glossary.md").read_text(encoding="utf-8")
 

@@ -1,165 +1,224 @@
+"""calibrate: what it chooses, measures, writes and refuses, on made voices."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import made_voices
+from made_calibrations import calibration_result
+from model.bundle import load_bundle
+from model.calibration import Calibration, Ranges, Term
 from model.errors import InvalidArgument
-from training.bootstrap import bootstrap_interval, speaker_weights
-from training.calibrate import calibrate, fit_line, load_calibration, save_calibration
-from training.corpora.utterance import CorpusError
-from training.evaluate import evaluate_scores
-from training.metrics import cllr_bits, rates_at
-from training.trials import Trials, all_pairs, read_trials
+from model.likelihood import LikelihoodModel
+from model.scoring import Cohort
+from samples import random_embeddings
+from tiny_bundle import POINTS, write_tiny_bundle
+from training.calibrate import MIN_GAIN_BITS, CalibrationResult, calibrate, scored
+from training.calibration_choice import (
+    FEATURE_SETS,
+    TOLERANCE_BITS,
+    Candidate,
+    best_of,
+    held_out_llrs,
+    mean_cllr,
+)
+from training.calibration_file import load_calibration, save_calibration
+from training.calibration_trials import calibration_trials
+from training.cohorts import Voices
+from training.metrics import cllr_bits
+from training.recalibrate import recalibrate
+
+ROWS = made_voices.rows(16, 5)
 
 
-def gaussian_scores(n: int, seed: int = 1, separation: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
-    """Unit-variance scores whose true LLR is separation * (score - separation / 2)."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 4 == 0
-    return rng.normal(size=n) + separation * labels, labels
+@pytest.fixture(scope="module")
+def result() -> CalibrationResult:
+    return calibrate(ROWS, made_voices.heard(ROWS), None, encoder_id="e")
 
 
-def made_trials(n_speakers: int, n_clips: int, spread: float, seed: int = 1) -> tuple[Trials, np.ndarray]:
-    """Clips as points about their speaker's centre; the score of a pair is the negative distance."""
-    rng = np.random.default_rng(seed)
-    speakers = np.repeat(np.arange(n_speakers), n_clips)
-    points = rng.normal(size=(n_speakers, 4))[speakers] + spread * rng.normal(size=(len(speakers), 4))
-    trials = all_pairs("made", [str(s) for s in speakers])
-    return trials, -np.linalg.norm(points[trials.a] - points[trials.b], axis=1)
+def test_what_clips_are_worth_is_learnt(result: CalibrationResult) -> None:
+    costs = {candidate.features: candidate.cllr_bits for candidate in result.candidates}
+    line, chosen = costs[()], costs[tuple(term.feature for term in result.likelihood.calibration.terms)]
+    assert line is not None
+    assert chosen is not None
+    assert chosen < line - 0.02
+    assert result.cllr_bits - result.min_cllr_bits < 0.05
+    assert result.is_held_out
 
 
-@pytest.mark.parametrize("prior", [0.1, 0.5, 0.9])
-def test_the_line_is_the_true_llr_whatever_the_prior_and_the_class_sizes(prior: float) -> None:
-    scores, labels = gaussian_scores(200_000)
-    slope, intercept = fit_line(scores, labels, prior)
-    assert slope == pytest.approx(3.0, rel=0.05)
-    assert intercept == pytest.approx(-4.5, rel=0.05)
+def test_it_holds_on_fresh_speakers(result: CalibrationResult) -> None:
+    rows = made_voices.rows(30, 4)
+    fresh = calibrate(rows, made_voices.heard(rows, seed=9), None, encoder_id="e")
+    assert abs(fresh.cllr_bits - result.cllr_bits) < 0.08
+    by_speech = {kind.trials: kind for kind in fresh.kinds if "against 1" in kind.trials}
+    short, long = by_speech["1 against 1, 0 to 1 s"], by_speech["1 against 1, 2 to 5 s"]
+    assert short.cllr_bits > long.cllr_bits
+    assert "3 against 1, 2 to 5 s" in by_speech
 
 
-def test_calibrated_scores_cost_little_more_than_the_least_possible() -> None:
-    scores, labels = gaussian_scores(20_000)
-    slope, intercept = fit_line(0.01 * scores + 0.6, labels, 0.5)
-    llrs = slope * (0.01 * scores + 0.6) + intercept
-    fresh, fresh_labels = gaussian_scores(20_000, seed=2)
-    assert cllr_bits(llrs, labels) < 0.35
-    assert cllr_bits(slope * (0.01 * fresh + 0.6) + intercept, fresh_labels) == pytest.approx(
-        cllr_bits(llrs, labels), abs=0.03
-    )
-
-
-def test_reversed_or_constant_scores_cannot_be_calibrated() -> None:
-    scores, labels = gaussian_scores(2_000)
-    with pytest.raises(InvalidArgument, match="slope is -"):
-        fit_line(-scores, labels, 0.5)
-    with pytest.raises(InvalidArgument, match="every calibration score is the same"):
-        fit_line(np.zeros(2_000), labels, 0.5)
-
-
-def test_operating_points_have_the_rates_they_say() -> None:
-    trials, scores = made_trials(60, 6, 0.25)
-    result = calibrate(trials, scores, encoder_id="e", fitted_on="made speakers")
-    llrs = result.calibration.slope * scores + result.calibration.intercept
-    assert {"eer", "fmr_1e-2"} <= result.operating_points.keys()
+def test_points_are_measured_on_whole_clips(result: CalibrationResult) -> None:
+    n = len(ROWS)
     for point in result.operating_points.values():
-        assert (point.fmr, point.fnmr) == rates_at(llrs, trials.labels, point.llr)
-        assert point.fmr_interval[0] <= point.fmr <= point.fmr_interval[1]
-        assert (point.n_target, point.measured_on) == (trials.labels.sum(), "made speakers")
-    assert result.operating_points["fmr_1e-2"].fmr <= 0.01
-    assert result.operating_points["eer"].fmr == pytest.approx(result.operating_points["eer"].fnmr, abs=0.01)
+        assert point.n_target + point.n_non_target == n * (n - 1) // 2
+        assert point.measured_on == "16 validation speakers of made, 80 clips, whole clips, one against one"
+    assert result.corpora == ("made",)
 
 
-def test_a_point_that_the_data_cannot_support_is_not_written() -> None:
-    trials, scores = made_trials(8, 5, 0.25)
-    result = calibrate(trials, scores, encoder_id="e", fitted_on="few")
-    assert "fmr_1e-3" not in result.operating_points
-    assert "30000 give 30 false matches" in result.unsupported["fmr_1e-3"]
+def test_folds_hold_speakers_out() -> None:
+    speakers = made_voices.speaker_numbers(ROWS)
+    sets = calibration_trials(made_voices.heard(ROWS), speakers, np.zeros_like(speakers))
+    plain = [scored(each, None) for each in sets]
+    found = held_out_llrs(plain, (), 0.5)
+    assert [each.name for each, _ in found] == [each.name for each in plain]
+    for (held, llrs), whole in zip(found, plain, strict=True):
+        assert len(llrs) == len(held.labels) < len(whole.labels)
+        assert held.labels.sum() == whole.labels.sum(), "a target trial is between speakers of one fold"
+    by_hand = np.average(
+        [cllr_bits(llrs, held.labels) for held, llrs in found], weights=[held.weight for held, _ in found]
+    )
+    assert mean_cllr(found) == pytest.approx(float(by_hand))
 
 
-def test_a_calibration_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    trials, scores = made_trials(30, 5, 0.3)
-    result = calibrate(trials, scores, encoder_id="e", fitted_on="made")
-    save_calibration(result, tmp_path / "c.json")
-    assert load_calibration(tmp_path / "c.json") == result
+def test_with_too_few_speakers_the_plain_line_is_taken_and_nothing_claimed() -> None:
+    rows = made_voices.rows(3, 5)
+    found = calibrate(rows, made_voices.heard(rows), None, encoder_id="e")
+    assert found.likelihood.calibration.terms == ()
+    assert not found.is_held_out
+    assert {candidate.cllr_bits for candidate in found.candidates} == {None}
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"operating_points": {"eer": 3}}'])
+def test_the_simplest_of_the_good_is_taken() -> None:
+    near, far = 0.3 + 0.9 * TOLERANCE_BITS, 0.3 + 1.1 * TOLERANCE_BITS
+    costs = [far, near, 0.3, 0.31]
+    rated = [Candidate(features, cost) for features, cost in zip(FEATURE_SETS, costs, strict=True)]
+    assert best_of(rated) is rated[1]
+    unrated = [Candidate(features, None) for features in FEATURE_SETS]
+    assert best_of(unrated).features == ()
+
+
+def test_nothing_to_compare_is_said() -> None:
+    for rows, n_target in ((made_voices.rows(1, 3), 3), (made_voices.rows(3, 1), 0)):
+        with pytest.raises(
+            InvalidArgument, match=f"needs two speakers with two clips at least; .* give {n_target} target"
+        ):
+            calibrate(rows, made_voices.heard(rows), None, encoder_id="e")
+
+
+# --- the cohort ---------------------------------------------------------------------------------------------------
+
+
+def crowded(rows: list, seed: int = 1) -> dict:
+    """Some recordings sound like everybody else's: what AS-norm is there to see."""
+    heard = made_voices.heard(rows, seed, spread=0.9)
+    rng = np.random.default_rng(seed)
+    common = np.ones(made_voices.N_EMBEDDING, dtype=np.float32) / np.sqrt(made_voices.N_EMBEDDING)
+    for name, clips in heard.items():
+        pull = rng.uniform(0.0, 1.8, len(clips))[:, None].astype(np.float32)
+        moved = clips.embeddings + pull * common
+        heard[name] = replace(clips, embeddings=moved / np.linalg.norm(moved, axis=1, keepdims=True))
+    return heard
+
+
+def voices(pull: float, n: int = 120) -> Voices:
+    common = np.ones(made_voices.N_EMBEDDING) / np.sqrt(made_voices.N_EMBEDDING)
+    embeddings = random_embeddings(5, n, made_voices.N_EMBEDDING) + pull * common
+    unit = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
+    return Voices(unit, np.array(["elsewhere"] * n))
+
+
+def test_a_cohort_is_used_where_it_helps_voices_that_it_does_not_know() -> None:
+    found = calibrate(ROWS, crowded(ROWS), voices(0.9), encoder_id="e")
+    evidence = found.normalisation
+    assert evidence.is_on
+    assert evidence.cllr_bits_with is not None
+    assert evidence.cllr_bits_without is not None
+    assert evidence.cllr_bits_with < evidence.cllr_bits_without - MIN_GAIN_BITS
+    assert found.likelihood.cohort == voices(0.9).cohort()
+
+
+def test_a_cohort_that_does_not_help_does_not_ship() -> None:
+    found = calibrate(ROWS, made_voices.heard(ROWS), voices(0.0), encoder_id="e")
+    assert not found.normalisation.is_on
+    assert found.likelihood.cohort is None
+    assert found.normalisation.cllr_bits_with is not None
+
+
+def test_a_cohort_of_the_same_corpus_proves_nothing() -> None:
+    same = Voices(voices(0.9).embeddings, np.array(["made"] * 120))
+    found = calibrate(ROWS, crowded(ROWS), same, encoder_id="e")
+    assert not found.normalisation.is_on
+    assert found.normalisation.reason == "there are not 50 training speakers of other corpora than made to judge it by"
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+COHORT = Cohort(random_embeddings(3, 12, 8).astype(np.float16).astype(np.float32), 4)
+NORMALISED = LikelihoodModel(
+    Calibration(3.0, -1.0, 0.5, (Term("speech", 2.0, -0.5), Term("clips", 0.1, 0.0)), Ranges((0.4, 6.0))), COHORT
+)
+
+
+def test_a_calibration_reads_back_as_it_was_written(result: CalibrationResult, tmp_path: Path) -> None:
+    for number, each in enumerate((result, calibration_result("e", POINTS, NORMALISED))):
+        path = tmp_path / str(number) / "c.json"
+        save_calibration(each, path)
+        assert load_calibration(path) == each
+        assert load_calibration(path).calibration_id == each.calibration_id
+
+
+def test_a_calibration_without_its_cohort_is_refused(tmp_path: Path) -> None:
+    save_calibration(calibration_result("e", POINTS, NORMALISED), tmp_path / "c.json")
+    np.save(tmp_path / "c-cohort.npy", -np.load(tmp_path / "c-cohort.npy"))
+    with pytest.raises(InvalidArgument, match="was altered since"):
+        load_calibration(tmp_path / "c.json")
+    (tmp_path / "c-cohort.npy").unlink()
+    with pytest.raises(InvalidArgument, match="not a calibration made by"):
+        load_calibration(tmp_path / "c.json")
+
+
+def test_an_altered_calibration_is_refused(tmp_path: Path) -> None:
+    save_calibration(calibration_result("e", POINTS), tmp_path / "c.json")
+    table = json.loads((tmp_path / "c.json").read_text())
+    table["calibration"]["intercept"] += 0.1
+    (tmp_path / "c.json").write_text(json.dumps(table))
+    with pytest.raises(InvalidArgument, match="was altered since"):
+        load_calibration(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"operating_points": {"eer": 3}}', '{"calibration_id": "x"}'])
 def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(InvalidArgument, match="not a calibration made by"):
         load_calibration(tmp_path / "c.json")
 
 
-def test_speaker_weights_multiply_for_different_speakers_only() -> None:
-    trials = all_pairs("t", ["x", "x", "y"])
-    weights = speaker_weights(trials, np.array([3.0, 2.0]))
-    assert dict(zip(zip(trials.a.tolist(), trials.b.tolist(), strict=True), weights, strict=True)) == {
-        (0, 1): 3.0,
-        (0, 2): 6.0,
-        (1, 2): 6.0,
-    }
+# --- a bundle, calibrated again ----------------------------------------------------------------------------------------
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(99)
-    apart = np.linalg.norm(0.4 * (rng.normal(size=(100_000, 4)) - rng.normal(size=(100_000, 4))), axis=1)
-    true_fnmr = float((apart > 1.2).mean())
-    covered = 0
-    for seed in range(40):
-        trials, scores = made_trials(25, 3, 0.4, seed=seed)
-        low, high = bootstrap_interval(
-            trials,
-            lambda counts, t=trials, s=scores: rates_at(s, t.labels, -1.2, speaker_weights(t, counts))[1],
-            n_draws=100,
-        )
-        covered += low <= true_fnmr <= high
-    assert covered >= 32
+def test_a_recalibrated_bundle_has_the_same_encoder_and_another_calibration(tmp_path: Path) -> None:
+    before = load_bundle(write_tiny_bundle(tmp_path / "before"))
+    normalised = calibration_result(before.encoder_id, POINTS, NORMALISED)
+    after = load_bundle(recalibrate(before.path, normalised, tmp_path / "after"))
+    assert after.encoder_id == before.encoder_id
+    assert after.calibration_id == normalised.calibration_id != before.calibration_id
+    assert after.likelihood == NORMALISED
+    assert (after.path / "encoder.ts").read_bytes() == (before.path / "encoder.ts").read_bytes()
+    assert after.card["limits"] == before.card["limits"]
+    assert after.card["calibration_data"]["fitted_on"] == "a test's speakers"
+    in_place = load_bundle(recalibrate(after.path, calibration_result(before.encoder_id, POINTS), after.path))
+    assert in_place.likelihood.cohort is None
+    assert not (after.path / "cohort.npy").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["after", "before"]
 
 
-def test_an_evaluation_reports_what_the_trials_are() -> None:
-    trials, scores = made_trials(20, 4, 0.3)
-    result = evaluate_scores(trials, scores, encoder="e", encoder_id="x", kind="distance")
-    assert (result.n_target, result.n_speakers) == (20 * 6, 20)
-    assert result.eer_interval[0] <= result.eer <= result.eer_interval[1]
-    assert 0 < result.eer < 0.2
-    assert "optimistic" in result.accuracy_threshold_from
-
-
-def write_list(tmp_path: Path, text: str) -> Path:
-    for name in ("x/1.wav", "x/2.wav", "y/1.wav"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "list.txt").write_text(text)
-    return tmp_path / "list.txt"
-
-
-def test_a_trial_list_is_read_with_its_speakers(tmp_path: Path) -> None:
-    trials = read_trials(write_list(tmp_path, "1 x/1.wav x/2.wav\n0 x/1.wav y/1.wav\n\n"), tmp_path)
-    assert (trials.name, trials.n_speakers, trials.labels.tolist()) == ("list", 2, [True, False])
-    assert trials.paths[trials.b[1]] == tmp_path / "y/1.wav"
-
-
-def test_speakers_in_one_folder_are_told_apart_by_the_trials(tmp_path: Path) -> None:
-    trials = read_trials(write_list(tmp_path, "0 x/1.wav x/2.wav\n1 x/1.wav y/1.wav\n"), tmp_path)
-    assert trials.speakers[0] == trials.speakers[2] != trials.speakers[1]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("2 x/1.wav x/2.wav", "line 1: a trial is `label path path`"),
-        ("1 x/1.wav", "line 1"),
-        ("1 x/1.wav x/9.wav\n0 x/1.wav y/1.wav", "x/9.wav, which is not there"),
-        ("", "it has 0 trials"),
-        ("1 x/1.wav x/2.wav", "needs target .1. and non-target .0. trials"),
-        ("1 x/1.wav x/2.wav\n0 x/2.wav x/1.wav", "trial 2 says two speakers"),
-    ],
-)
-def test_a_wrong_trial_list_is_named(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(CorpusError, match=message):
-        read_trials(write_list(tmp_path, text), tmp_path)
-
-
-def test_one_speaker_is_no_calibration_set() -> None:
-    trials = all_pairs("t", ["x", "x", "x"])
-    with pytest.raises(InvalidArgument, match="3 target and 0 non-target trials"):
-        calibrate(trials, np.zeros(3), encoder_id="e", fitted_on="1 speaker")
+def test_a_calibration_of_another_encoder_changes_no_bundle(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    sealed = (bundle / "bundle.json").read_bytes()
+    with pytest.raises(InvalidArgument, match=r"was fitted to encoder 0123, and .* holds"):
+        recalibrate(bundle, calibration_result("0123", POINTS), bundle)
+    assert (bundle / "bundle.json").read_bytes() == sealed

@@ -52,15 +52,19 @@ def speech_of(samples: Samples) -> float:
 
 
 @given(speech_s=st.floats(0.1, 3.0), seed=st.integers(0, 1000))
-def test_a_cut_is_a_stretch_of_the_clip_with_so_much_speech(speech_s: float, seed: int) -> None:
-    clip = syllables(12, 8, seed)
+def test_a_cut_is_a_stretch_of_the_clips_speech_between_its_pauses(speech_s: float, seed: int) -> None:
+    before, after = (np.full(n * N_WINDOW, 1e-4, np.float32) for n in (5, 3))
+    clip = np.concatenate([before, syllables(12, 8, seed), after])
     cut = cut_to(speech_s)(clip, DETECTOR, np.random.default_rng(seed))
     assert cut is not None
     assert speech_s <= speech_of(cut) + 1e-9 <= speech_s + WINDOW_S + 2e-9
-    start = int(np.flatnonzero(clip == cut[0])[0])
-    assert np.array_equal(clip[start : start + len(cut)], cut)
-    assert speech_of(cut[:N_WINDOW]) > 0
-    assert speech_of(cut[-N_WINDOW:]) > 0
+    n_before = len(before) + 8 * N_WINDOW  # the first syllable comes after a pause
+    assert np.array_equal(cut[:n_before], clip[:n_before])
+    assert np.array_equal(cut[-len(after) :], after)
+    stretch = cut[n_before : -len(after)]
+    assert DETECTOR.probabilities(stretch[:N_WINDOW])[0] == DETECTOR.probabilities(stretch[-N_WINDOW:])[0] == 1
+    start = int(np.flatnonzero(clip == stretch[0])[0])
+    assert np.array_equal(clip[start : start + len(stretch)], stretch)
 
 
 def test_there_is_no_cut_of_more_speech_than_there_is() -> None:

@@ -12,16 +12,18 @@ from torch import nn
 
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder
 from app.errors import SettingsError
+from made_calibrations import calibration_result
 from model.bundle import GRAPH, file_sha256, load_bundle
 from model.bundle_encoder import open_encoder_in
 from model.calibration import Calibration
 from model.embedding import MIN_SAMPLES, embed
 from model.errors import BundleError, InvalidArgument
+from model.likelihood import LikelihoodModel
 from model.onnx_encoder import OnnxEncoder, open_session
 from model.waveform import Source, Waveform
 from tiny_bundle import POINTS
 from tiny_graph import StatisticsEncoder, TwoOutputs, write_graph
-from training.calibrate import CalibrationResult, calibration_id_of
+from training.calibrate import CalibrationResult
 from training.encoders import open_encoder
 from training.importers import resemblyzer
 from training.importers.ecapa import Ecapa, EcapaConfig, reflect
@@ -46,16 +48,8 @@ def imported(graph: Path, tmp_path: Path) -> Path:
 
 
 def calibrated(folder: Path, slope: float = 9.0) -> CalibrationResult:
-    identity = calibration_id_of(slope, -3.0, 0.5, POINTS)
-    return CalibrationResult(
-        encoder_id=read_import(folder)["encoder_id"],
-        calibration=Calibration(slope, -3.0, 0.5, identity),
-        operating_points=POINTS,
-        fitted_on="a test's speakers",
-        cllr_bits=0.3,
-        min_cllr_bits=0.2,
-        unsupported={"fmr_1e-3": "too few trials"},
-    )
+    likelihood = LikelihoodModel(Calibration(slope, -3.0, 0.5))
+    return calibration_result(read_import(folder)["encoder_id"], POINTS, likelihood)
 
 
 def noise(n_samples: int) -> np.ndarray:
@@ -102,7 +96,7 @@ def test_it_may_be_calibrated_again(imported: Path) -> None:
     first = load_bundle(imported)
     seal(imported, calibrated(imported, slope=12.0))
     second = load_bundle(imported)
-    assert second.calibration.slope == 12.0
+    assert second.likelihood.calibration.slope == 12.0
     assert first.encoder_id == second.encoder_id
     assert first.bundle_id != second.bundle_id
     assert not [path for path in imported.parent.iterdir() if path != imported]

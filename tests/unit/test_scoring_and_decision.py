@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.calibration import Calibration, logit, probability, sigmoid
+from model.calibration import logit, probability, sigmoid
 from model.decision import OperatingPoint, QualityGate, decide, decide_identification
 from model.quality import Quality
 from model.scoring import cosine_score, reference, unit
@@ -53,20 +53,6 @@ def test_no_evidence_leaves_the_prior() -> None:
 def test_bayes_by_hand() -> None:
     # Odds 1:9, evidence 27 times likelier under one speaker: posterior odds 3:1.
     assert probability(math.log(27), 0.1) == pytest.approx(0.75)
-
-
-def test_the_threshold_score_is_where_the_llr_is_the_threshold() -> None:
-    calibration = Calibration(slope=20.0, intercept=-8.0, fit_prior=0.5, calibration_id="x")
-    score = calibration.score_at(1.0)
-    assert score is not None
-    assert calibration.llr(score) == pytest.approx(1.0)
-    assert calibration.score_at(100.0) is None
-
-
-@pytest.mark.parametrize("slope", [0.0, -1.0, math.nan, math.inf])
-def test_a_calibration_needs_a_positive_slope(slope: float) -> None:
-    with pytest.raises(ValueError, match="positive finite slope"):
-        Calibration(slope, 0.0, 0.5, "x")
 
 
 def test_the_threshold_itself_accepts() -> None:

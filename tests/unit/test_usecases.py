@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ from app.errors import ModelMismatch, NotEnrolled, StoreError
 from app.records import DEFAULT_TENANT, Clip, Idempotency, Reference, Speaker
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.identify import N_EXTRA_CANDIDATES
-from app.usecases.judging import Judge
+from app.usecases.judging import Evidence, Judge, of_clip
 from app.usecases.listening import Listener
 from app.usecases.speakers import new_speaker_id
 from app.usecases.standing import StandingRule
-from fake_audio import CALIBRATION, POINTS, FakeAssessor, FakeDecoder, FakeEmbedder, clip
+from fake_audio import CALIBRATION, LIKELIHOOD, N_EMBEDDING, POINTS, FakeAssessor, FakeDecoder, FakeEmbedder, clip
 from fakes import FakeGallery, FakeSpeakerStore
 from model.decision import QualityGate
 from model.errors import CorruptAudio, InvalidArgument, UnknownOperatingPoint
@@ -31,13 +32,16 @@ GATE = QualityGate(min_speech_s=1.0, min_snr_db=0.0)
 GOOD = Quality(duration_s=4.0, speech_s=3.0, snr_db=20.0, clipped_fraction=0.0)
 
 
+LLR_OF_POINT_6 = CALIBRATION.llr(0.6, of_clip(GOOD), of_clip(GOOD))
+
+
 def judge(default: str = "eer", margin: float = 2.0) -> Judge:
-    return Judge(CALIBRATION, POINTS, default, 0.5, GATE, margin)
+    return Judge(LIKELIHOOD, POINTS, default, 0.5, GATE, margin)
 
 
 def reference(speech_s: float, encoder_id: str = ENCODER_ID, count: int = 1) -> Reference:
     embedding = random_embeddings(0, 1)[0]
-    return Reference(DEFAULT_TENANT, "alice", None, encoder_id, embedding, count, speech_s)
+    return Reference(DEFAULT_TENANT, "alice", None, encoder_id, embedding, count, speech_s, None)
 
 
 @pytest.mark.parametrize(
@@ -80,22 +84,75 @@ def test_a_judge_needs_its_default_operating_point() -> None:
         judge().point("")
 
 
-def heard(quality: Quality = GOOD) -> Clip:
-    return Clip(quality, Source("wav", 16_000, 1), random_embeddings(0, 1)[0])
+def heard(quality: Quality = GOOD, score: float = 1.0) -> Clip:
+    """A clip with this cosine to every other with a score of 1."""
+    embedding = np.zeros(N_EMBEDDING, dtype=np.float32)
+    embedding[:2] = score, math.sqrt(1.0 - score**2)
+    return Clip(quality, Source("wav", 16_000, 1), embedding)
 
 
-@pytest.mark.parametrize(("score", "outcome"), [(0.5, "accept"), (0.499, "reject"), (1.0, "accept"), (-1.0, "reject")])
+def evidence(score: float, quality: Quality = GOOD) -> Evidence:
+    found = judge().pair(heard(), heard(quality, score))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("score", "outcome"), [(0.501, "accept"), (0.499, "reject"), (1.0, "accept"), (-1.0, "reject")]
+)
 def test_a_verification_accepts_from_the_threshold_on(score: float, outcome: str) -> None:
-    result = judge().verification(score, POINTS["eer"], [heard()])
+    result = judge().verification(evidence(score), POINTS["eer"], [heard()])
     assert result.decision.outcome == outcome
-    assert result.llr == pytest.approx(CALIBRATION.llr(score))
+    side = of_clip(GOOD)
+    assert result.llr == pytest.approx(CALIBRATION.llr(score, side, side), abs=1e-5)
     assert result.threshold_score == pytest.approx(0.5)
+
+
+def test_a_short_clip_says_less_and_needs_another_score() -> None:
+    short = Quality(duration_s=4.0, speech_s=1.2, snr_db=20.0, clipped_fraction=0.0)
+    for score in (0.9, 0.1):
+        long_llr, short_llr = (
+            judge().verification(evidence(score, quality), POINTS["fmr_1e-2"], []).llr for quality in (GOOD, short)
+        )
+        assert long_llr is not None
+        assert short_llr is not None
+        assert 0 < short_llr / long_llr < 1
+    thresholds = [
+        judge().verification(evidence(0.9, quality), POINTS["fmr_1e-2"], []).threshold_score
+        for quality in (GOOD, short)
+    ]
+    assert thresholds[0] is not None
+    assert thresholds[1] is not None
+    assert 0.5 < thresholds[0] < thresholds[1]
+
+
+def test_a_reference_of_several_clips_says_more_than_one_clip() -> None:
+    probe = heard(score=0.9)
+    llrs = []
+    for count in (1, 3):
+        embedding = heard().embedding
+        assert embedding is not None
+        found = judge().claim(replace(reference(3.0 * count, count=count), embedding=embedding), probe)
+        llrs.append(judge().verification(found, POINTS["eer"], [probe]).llr)
+    assert llrs[0] is not None
+    assert llrs[1] is not None
+    assert llrs[0] < llrs[1]
+
+
+def test_there_is_no_evidence_without_an_embedding() -> None:
+    mute = Clip(GOOD, Source("wav", 16_000, 1), None)
+    assert judge().pair(heard(), mute) is None
+    assert judge().pair(mute, heard()) is None
+    assert judge().claim(reference(6.0), mute) is None
+    result = judge().verification(None, POINTS["eer"], [mute])
+    assert (result.score, result.llr, result.probability, result.threshold_score) == (None, None, None, None)
+    assert result.decision.outcome == "inconclusive"
 
 
 def test_the_gate_changes_the_decision_and_never_the_measurement() -> None:
     poor = Quality(duration_s=1.0, speech_s=0.2, snr_db=-5.0, clipped_fraction=0.0)
-    plain = judge().verification(0.9, POINTS["eer"], [heard()])
-    gated = judge().verification(0.9, POINTS["eer"], [heard(), heard(poor)])
+    plain = judge().verification(evidence(0.9), POINTS["eer"], [heard()])
+    gated = judge().verification(evidence(0.9), POINTS["eer"], [heard(), heard(poor)])
     assert gated.decision.outcome == "inconclusive"
     assert gated.decision.reasons == ("not_enough_speech", "too_noisy")
     assert (gated.score, gated.llr, gated.probability) == (plain.score, plain.llr, plain.probability)
@@ -107,8 +164,8 @@ def test_the_gate_changes_the_decision_and_never_the_measurement() -> None:
         ([0.9, 0.1], 2, "accept", ()),
         ([0.9, 0.8], 2, "inconclusive", ("ambiguous",)),
         ([0.9, 0.7], 2, "accept", ()),
-        ([0.6], math.ceil(math.exp(1.2)), "reject", ()),
-        ([0.6], math.floor(math.exp(1.2)), "accept", ()),
+        ([0.6], math.ceil(math.exp(LLR_OF_POINT_6)), "reject", ()),
+        ([0.6], math.floor(math.exp(LLR_OF_POINT_6)), "accept", ()),
         ([], 0, "reject", ("empty_gallery",)),
     ],
 )
@@ -116,7 +173,7 @@ def test_an_identification_needs_the_raised_threshold_and_a_lead(
     scores: list[float], n_searched: int, outcome: str, reasons: tuple[str, ...]
 ) -> None:
     rules = judge()
-    candidates = [rules.candidate(f"s{i}", None, score, POINTS["eer"], GOOD) for i, score in enumerate(scores)]
+    candidates = [rules.candidate(reference(6.0), evidence(score), POINTS["eer"], GOOD) for score in scores]
     decision = rules.identification(candidates, n_searched, POINTS["eer"], heard())
     assert (decision.outcome, decision.reasons) == (outcome, reasons)
 
@@ -205,6 +262,24 @@ def test_what_an_approximate_gallery_ranks_wrongly_is_put_right() -> None:
     result = use_cases.identify(DEFAULT_TENANT, clip("bob", 9), 1)
     assert [candidate.speaker_id for candidate in result.candidates] == ["bob"]
     assert (result.decision.outcome, result.n_searched) == ("accept", 3)
+
+
+def test_candidates_are_ranked_by_what_their_scores_are_worth() -> None:
+    """One who enrolled three long clips beats, at a lower score, one who enrolled a single short one."""
+
+    class Alike(FakeEmbedder):
+        def embed(self, waveform):
+            angles = {"bob": 0.40, "carol": 0.42, "probe": 0.0}
+            return heard(score=math.cos(angles[waveform.written["voice"]])).embedding
+
+    use_cases = fake_audio.components(embedder=Alike()).use_cases(fake_audio.settings(enroll_min_speech_s=1.5))
+    for name, clips in (("bob", [clip("bob", speech_s=1.5)]), ("carol", [clip("carol", speech_s=6.0)] * 3)):
+        use_cases.speakers.create(DEFAULT_TENANT, name, None, {}, None)
+        use_cases.enroll(DEFAULT_TENANT, name, clips)
+    result = use_cases.identify(DEFAULT_TENANT, clip("probe"), 2, "fmr_1e-2")
+    assert [candidate.speaker_id for candidate in result.candidates] == ["carol", "bob"]
+    assert result.candidates[0].score < result.candidates[1].score
+    assert result.threshold_score == result.candidates[0].threshold_score != result.candidates[1].threshold_score
 
 
 def test_ids_that_are_made_up_never_meet() -> None:

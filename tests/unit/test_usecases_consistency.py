@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.records import NewEnrollment
 from app.usecases.consistency import ConsistencyRule
-from model.calibration import Calibration
+from model.calibration import Calibration, Ranges, Term
 from model.errors import InconsistentVoice
+from model.likelihood import LikelihoodModel
 from model.scoring import Embedding
-from samples import new_reference
+from samples import new_enrollment, new_reference
 
-SCORE_IS_LLR = Calibration(slope=1.0, intercept=0.0, fit_prior=0.5, calibration_id="score-is-llr")
+SCORE_IS_LLR = LikelihoodModel(Calibration(slope=1.0, intercept=0.0, fit_prior=0.5))
 
 
 def at(degrees: float) -> Embedding:
@@ -22,8 +24,9 @@ def at(degrees: float) -> Embedding:
     return np.array([math.cos(angle), math.sin(angle)], dtype=np.float32)
 
 
-def clips(*degrees: float) -> dict[str, Embedding]:
-    return {f"clip at {angle:g}": at(angle) for angle in degrees}
+def clips(*degrees: float, speech_s: float = 4.0) -> dict[str, NewEnrollment]:
+    clip = new_enrollment(0, speech_s=speech_s)
+    return {f"clip at {angle:g}": replace(clip, embedding=at(angle)) for angle in degrees}
 
 
 def rule(min_score: float) -> ConsistencyRule:
@@ -66,3 +69,29 @@ def test_one_clip_against_what_is_stored() -> None:
 def test_the_ratio_is_never_rounded_up_to_the_one_it_missed() -> None:
     with pytest.raises(InconsistentVoice, match=r"ratio is 0\.49; at least 0\.5 is needed"):
         rule(0.5).require_one_voice(clips(0, 60.05), None)
+
+
+def test_what_is_known_of_a_clip_and_of_the_others_counts() -> None:
+    # One clip of 1 s (a share of 0) against two of 2 s each (0.5 of speech, and 1 of clips): the means of both sides.
+    ranges = Ranges(speech_s=(1.0, 4.0), n_clips=(1.0, 2.0))
+    terms = (Term("speech", 0.0, 8.0), Term("clips", 0.0, 4.0))
+    calibration = Calibration(1.0, 0.0, 0.5, terms, ranges)
+    short, long = clips(0, speech_s=1.0), clips(1, 2, speech_s=2.0)
+    llr = math.cos(math.radians(1.5)) + 8.0 * 0.25 + 4.0 * 0.5
+    for slack, is_refused in ((-0.01, False), (0.01, True)):
+        strict = ConsistencyRule(LikelihoodModel(calibration), llr + slack)
+        if is_refused:
+            with pytest.raises(InconsistentVoice, match="clip at 0 "):
+                strict.require_one_voice(short | long, None)
+        else:
+            strict.require_one_voice(short | long, None)
+
+
+def test_stored_clips_bring_their_speech_and_noise() -> None:
+    ranges = Ranges(speech_s=(1.0, 4.0), n_clips=(1.0, 2.0), snr_db=(0.0, 20.0))
+    calibration = Calibration(1.0, 0.0, 0.5, (Term("clarity", 0.0, 8.0),), ranges)
+    stored = replace(new_reference("alice", at(0)), snr_db=10.0)
+    fresh = clips(0)  # at 21.5 dB, a share of 1; the stored one has 0.5
+    ConsistencyRule(LikelihoodModel(calibration), 1.0 + 8.0 * 0.75 - 0.01).require_one_voice(fresh, stored)
+    with pytest.raises(InconsistentVoice):
+        ConsistencyRule(LikelihoodModel(calibration), 1.0 + 8.0 * 0.75 + 0.01).require_one_voice(fresh, stored)

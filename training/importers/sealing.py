@@ -9,6 +9,7 @@ from pathlib import Path
 from model.bundle import ENCODER, FRONT_END, GRAPH, IMPORTED, load_bundle, write_card
 from model.errors import InvalidArgument
 from training.calibrate import CalibrationResult
+from training.calibration_file import calibration_data
 from training.importers.folder import read_import
 from training.model_card import write_model_card
 
@@ -31,12 +32,7 @@ def seal(folder: Path, calibration: CalibrationResult) -> Path:
                 shutil.copyfile(folder / name, fresh / name)
         about = {
             **facts["about"],
-            "calibration_data": {
-                "fitted_on": calibration.fitted_on,
-                "cllr_bits": calibration.cllr_bits,
-                "min_cllr_bits": calibration.min_cllr_bits,
-                "unsupported_operating_points": dict(calibration.unsupported),
-            },
+            "calibration_data": calibration_data(calibration),
             "evaluations": [],
             "history": [],
         }
@@ -44,7 +40,7 @@ def seal(folder: Path, calibration: CalibrationResult) -> Path:
             fresh,
             encoder_id=facts["encoder_id"],
             n_embedding=facts["n_embedding"],
-            calibration=calibration.calibration,
+            likelihood=calibration.likelihood,
             operating_points=calibration.operating_points,
             about=about,
         )
