@@ -46,7 +46,8 @@ P_TARGET = 0.05
 SEED = 1
 CLIP_S = 3.0
 N_TIMED_CLIPS = 10
-N_REPETITIONS = 25
+N_WARM_UP_CALLS = 3
+"""TorchScript profiles its first calls and compiles after them."""
 
 
 class Resemblyzer(nn.Module):
@@ -171,20 +172,22 @@ def timed_clips(paths: Sequence[Path]) -> list[Samples]:
     return clips
 
 
-def cpu_seconds(work: Mapping[str, Sequence[Callable[[], object]]]) -> dict[str, float]:
+def cpu_seconds(work: Mapping[str, Sequence[Callable[[], object]]], n_repetitions: int) -> dict[str, float]:
     """Process time of each name's calls by turns: the median over repetitions, and the mean over its calls."""
     times: dict[str, list[list[float]]] = {name: [[] for _ in calls] for name, calls in work.items()}
-    for repetition in range(N_REPETITIONS + 3):
+    for repetition in range(N_WARM_UP_CALLS + n_repetitions):
         for name, calls in work.items():
             for number, call in enumerate(calls):
                 started = time.process_time()
                 call()
-                if repetition >= 3:  # TorchScript compiles in its first calls
+                if repetition >= N_WARM_UP_CALLS:
                     times[name][number].append(time.process_time() - started)
     return {name: float(np.mean([np.median(found) for found in of_calls])) for name, of_calls in times.items()}
 
 
-def measure_cpu(encoder: nn.Module, peer: Resemblyzer, clips: Sequence[Samples]) -> dict[str, float]:
+def measure_cpu(
+    encoder: nn.Module, peer: Resemblyzer, clips: Sequence[Samples], n_repetitions: int
+) -> dict[str, float]:
     """Seconds a clip, on one thread: the bundle, Resemblyzer, and Resemblyzer on what is preprocessed already."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -195,7 +198,8 @@ def measure_cpu(encoder: nn.Module, peer: Resemblyzer, clips: Sequence[Samples])
                 "bundle": [lambda clip=clip: embed(encoder, [clip]) for clip in clips],
                 "resemblyzer": [lambda clip=clip: peer.embed(peer.preprocess(clip)) for clip in clips],
                 "resemblyzer without preprocessing": [lambda clip=clip: peer.embed(clip) for clip in preprocessed],
-            }
+            },
+            n_repetitions,
         )
     finally:
         torch.set_num_threads(n_threads)
@@ -233,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--bundle", type=Path, default=ROOT / "bundles" / "default")
+    parser.add_argument("--repetitions", type=int, default=25, help="of each timed clip")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     paths = sorted((arguments.data / "trials").glob("*.txt"))
@@ -259,7 +264,7 @@ def main() -> None:
     ratio = None
     clips = timed_clips([path for trials in lists for path in trials.paths])
     if peer and clips:
-        seconds = measure_cpu(shipped, peer, clips)
+        seconds = measure_cpu(shipped, peer, clips, arguments.repetitions)
         ratio = seconds["bundle"] / seconds["resemblyzer"]
         bare = seconds["bundle"] / seconds["resemblyzer without preprocessing"]
         print(f"CPU time of a {CLIP_S:g} s clip, one thread, mean over {len(clips)} clips:")
