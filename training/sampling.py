@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.feature_store import FeatureStore
+from training.crops import CropSource
 
 
 @dataclass(frozen=True)
@@ -31,65 +31,55 @@ class Crop:
     group: int
 
 
-def crop_frames(clip: NDArray[np.float16], n_frames: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random stretch of n_frames; a shorter clip is repeated until it fills them."""
-    if len(clip) <= n_frames:
-        repeated = np.concatenate([clip] * -(-n_frames // len(clip)))
-        return np.roll(repeated, int(rng.integers(len(clip))), axis=0)[:n_frames].astype(np.float32)
-    start = int(rng.integers(len(clip) - n_frames + 1))
-    return clip[start : start + n_frames].astype(np.float32)
-
-
 class CropSampler:
     """Draws crops of classes; crops of one class come from different clips, or from disjoint parts of one clip."""
 
-    def __init__(self, features: FeatureStore, seed: int, rank: int = 0) -> None:
-        self.features = features
+    def __init__(self, source: CropSource, seed: int, rank: int = 0) -> None:
+        self.source = source
         self.seed = seed
         self.rank = rank
-        n_groups = int(features.groups[-1]) + 1
-        order = np.argsort(features.groups, kind="stable")
-        bounds = np.searchsorted(features.groups[order], np.arange(n_groups + 1))
-        self.versions_of = [order[bounds[i] : bounds[i + 1]] for i in range(n_groups)]
-        self.groups_of: list[list[int]] = [[] for _ in features.classes]
-        for group, versions in enumerate(self.versions_of):
-            self.groups_of[int(features.labels[versions[0]])].append(group)
-        self.usable = np.array([label for label, groups in enumerate(self.groups_of) if groups])
+        self.usable = np.array([label for label, groups in enumerate(source.groups_of) if groups])
 
     def rng(self, step: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, step, self.rank])
 
-    def crops(self, label: int, n_crops: int, n_frames: int, rng: np.random.Generator) -> list[Crop]:
-        """`n_crops` of one class, spread over its clips as evenly as can be; a clip drawn m times is cut into m parts."""
-        groups = rng.permutation(self.groups_of[label])
+    def crops(
+        self, label: int, n_crops: int, n_frames: int, rng: np.random.Generator, rendered: float = 1.0
+    ) -> list[Crop]:
+        """`n_crops` of one class, spread over its clips as evenly as can be; a clip drawn m times is cut into m parts.
+
+        A share `rendered` of them is through rooms, noises and codecs, the rest of the clip itself.
+        """
+        groups = rng.permutation(self.source.groups_of[label])
         drawn = np.resize(groups, n_crops)
         found = []
         for group in dict.fromkeys(drawn.tolist()):
             n_parts = int((drawn == group).sum())
             for part in rng.permutation(n_parts):
-                clip = self.features.clip(int(rng.choice(self.versions_of[group])))
-                cut = clip[len(clip) * part // n_parts : len(clip) * (part + 1) // n_parts]
-                frames = crop_frames(cut if len(cut) else clip, n_frames, rng)
+                frames = self.source.crop(group, int(part), n_parts, n_frames, rendered, rng)
                 found.append(Crop(frames, label, group))
         return found
 
-    def pairs(self, step: int, n_pairs: int, n_frames: int) -> Batch:
+    def pairs(self, step: int, n_pairs: int, n_frames: int, rendered: float = 1.0) -> Batch:
         """Half the pairs are of one speaker, half of two (the article's balanced pairs)."""
         rng = self.rng(step)
         crops: list[Crop] = []
         for pair in range(n_pairs):
             if pair % 2 == 0:
-                crops += self.crops(int(rng.choice(self.usable)), 2, n_frames, rng)
+                crops += self.crops(int(rng.choice(self.usable)), 2, n_frames, rng, rendered)
             else:
                 for label in rng.choice(self.usable, 2, replace=False):
-                    crops += self.crops(int(label), 1, n_frames, rng)
+                    crops += self.crops(int(label), 1, n_frames, rng, rendered)
         return _stack(crops)
 
-    def speakers(self, step: int, n_speakers: int, clips_per_speaker: int, n_frames: int) -> Batch:
+    def speakers(
+        self, step: int, n_speakers: int, clips_per_speaker: int, n_frames: int, rendered: float = 1.0
+    ) -> Batch:
         """P different classes, K crops of each."""
         rng = self.rng(step)
         chosen = rng.choice(self.usable, n_speakers, replace=len(self.usable) < n_speakers)
-        return _stack([crop for label in chosen for crop in self.crops(int(label), clips_per_speaker, n_frames, rng)])
+        crops = [self.crops(int(label), clips_per_speaker, n_frames, rng, rendered) for label in chosen]
+        return _stack([crop for of_one in crops for crop in of_one])
 
 
 def _stack(crops: list[Crop]) -> Batch:

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from training.augment.mel import AugmentConfig, augment
+from training.crops import crop_frames
 from training.feature_store import FeatureStore
-from training.sampling import CropSampler, crop_frames
+from training.sampling import CropSampler
 
 N_MELS = 4
 
@@ -82,12 +83,12 @@ def test_versions_of_a_clip_are_one_group_and_all_are_drawn() -> None:
 
 
 def test_processes_of_one_run_draw_different_batches() -> None:
-    other = CropSampler(SAMPLER.features, seed=5, rank=1)
+    other = CropSampler(SAMPLER.source, seed=5, rank=1)
     assert not other.pairs(7, 8, 20).log_mels.equal(SAMPLER.pairs(7, 8, 20).log_mels)
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
-    again = CropSampler(SAMPLER.features, seed=5)
+    again = CropSampler(SAMPLER.source, seed=5)
     assert again.pairs(7, 8, 20).log_mels.equal(SAMPLER.pairs(7, 8, 20).log_mels)
     assert not again.pairs(8, 8, 20).log_mels.equal(SAMPLER.pairs(7, 8, 20).log_mels)
 
