@@ -1,7 +1,8 @@
 """Who speaks in which Debian package, and under which licence (each package's usr/share/doc/PACKAGE/copyright).
 
-A language is taken from one package only, unless a package names the speaker or the voices are of different sex: the
-volunteer who recorded Danish letters may well have recorded Danish stamps, and one person must not become two classes.
+No package says who recorded which of its languages, so one volunteer may stand behind two of them, and one person must
+not become two classes. A voice is here only if its clips hang together and no other voice here is as near as one person's
+two languages are; docs/training.md says how that was measured and what was left out for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Voice:
 class VoicePackage:
     name: str
     licence: str
+    """Of the recordings; all are free. Those without a licence of their own are under the package's."""
     sounds: str
     """Folder of the recordings, below the unpacked package."""
     pattern: re.Pattern[str]
@@ -44,7 +46,7 @@ FILLETS = "usr/share/games/fillets-ng/sound"
 
 
 def _fillets(language: str) -> VoicePackage:
-    """The game's two fish talk: `m` (malá, small) is the woman, `v` (velká, big) the man; other characters are left out."""
+    """The game's two fish, `m` (malá, small) and `v` (velká, big); what else speaks is often distorted and left out."""
     return VoicePackage(
         f"fillets-ng-data-{language}",
         "GPL-2",
@@ -67,14 +69,14 @@ PACKAGES: tuple[VoicePackage, ...] = (
         "GPL-2+",
         "usr/share/klettres",
         re.compile(r"(?P<voice>\w+)/(?:alpha|syllab)/[^/]+\.ogg"),
-        _by_language("klettres", "ar de en_GB he hu lt ml nb pt_BR tn uk"),
+        _by_language("klettres", "ar en en_GB es fr he hu it lt ml nb ru"),
     ),
     VoicePackage(
         "ktuberling-data",
         "GPL-2+",
         "usr/share/ktuberling/sounds",
         re.compile(r"(?P<voice>\w+)/[^/]+\.(?:ogg|opus|wav)"),
-        _by_language("ktuberling", "fi ga gl sl sr sv wa"),
+        _by_language("ktuberling", "ca de el es fi fr ga gl it lt nn pt ro sl sr sv uk wa"),
     ),
     _fillets("cs"),
     _fillets("nl"),
@@ -102,9 +104,7 @@ PACKAGES: tuple[VoicePackage, ...] = (
     VoicePackage(
         "asterisk-core-sounds-fr-wav", "CC-BY-SA-3.0", ASTERISK, PROMPT, {"fr_CA_f_June": Voice("june-wallack", "f")}
     ),
-    VoicePackage(
-        "asterisk-core-sounds-it-wav", "CC-BY-3.0", ASTERISK, PROMPT, {"it_IT_m_Carlo": Voice("carlo-flora", "m")}
-    ),
+    VoicePackage("asterisk-core-sounds-it-wav", "CC-BY-3.0", ASTERISK, PROMPT, {"it_IT_m_Carlo": Voice("carlo-flora")}),
     VoicePackage(
         "asterisk-core-sounds-ru-wav", "CC-BY-3.0", ASTERISK, PROMPT, {"ru_RU_f_IvrvoiceRU": Voice("ivrvoice-ru", "f")}
     ),
