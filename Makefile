@@ -12,6 +12,8 @@ VOICES ?= ../shared/data
 
 BIN := $(VENV)/bin
 REQUIRES_PYTHON := $(shell sed -n 's/^requires-python = "\(.*\)"$$/\1/p' pyproject.toml)
+# For tests and benchmarks. Without its dependencies: it asks for webrtcvad, which has no wheels, and for an old backport.
+RESEMBLYZER := resemblyzer==0.1.4
 TORCH_PAIR := $(shell sed -n 's/^ *"\(torch[a-z]*==[^"]*\)",$$/\1/p' pyproject.toml)
 
 # Exits with a sentence where this Python is not in the range that it is given.
@@ -50,7 +52,8 @@ check: install-dev ## lint, format, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: install-dev ## VOICES=PATH: does the service score as the lab does, over the trial lists there
+bench: install-dev ## VOICES=PATH: how accurate is the bundle on the trial lists there, and does the service score alike
+	@$(BIN)/python bench/accuracy.py --data $(VOICES) --json
 	@$(BIN)/python bench/public_lists.py --data $(VOICES) --json
 
 train: install-dev ## CORPORA='manifest:PATH …' RECIPE=default: prepare, train, calibrate, export to runs/RECIPE/bundle
@@ -89,4 +92,5 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.torch-index
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.torch-index
 	$(call install,.[dev])
+	$(BIN)/python -m pip install -q --no-deps $(RESEMBLYZER)
 	@touch $(VENV)/.installed $@

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.adapters.audio import LimitedDecoder
-from app.adapters.embedders import TorchScriptEmbedder, choose_device, open_embedder, use_one_thread_per_worker
+from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_store import open_store
 from app.adapters.work_queue import ThreadWorkQueue
@@ -63,7 +63,7 @@ def build(settings: Settings) -> Components:
     bundle = load_bundle(settings.bundle_path, settings.bundle_sha256)
     _judge(settings, bundle.calibration, bundle.operating_points)  # a setting it refuses stops the start, not a request
     use_one_thread_per_worker()
-    embedder = open_embedder(settings.engine, bundle, choose_device(settings.device))
+    embedder = open_embedder(settings.engine, bundle, choose_device(settings.device, bundle))
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
     _make_data_dir(settings)
@@ -99,7 +99,7 @@ def _make_data_dir(settings: Settings) -> None:
         ) from error
 
 
-def _facts(bundle: Bundle, embedder: TorchScriptEmbedder) -> ModelFacts:
+def _facts(bundle: Bundle, embedder: BundleEmbedder) -> ModelFacts:
     return ModelFacts(
         bundle_id=bundle.bundle_id,
         sha256=bundle.sha256,

@@ -77,7 +77,7 @@ class Settings(BaseModel):
     )
     device: Device = Field("auto", description="`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.")
     engine: Literal["auto", "torchscript"] = Field(
-        "auto", description="What runs the encoder: `auto` or `torchscript`."
+        "auto", description="What runs the encoder: `auto` or `torchscript`. An imported ONNX encoder needs `auto`."
     )
     max_audio_s: Finite = Field(120.0, gt=0, le=3600, description="Longest clip accepted, in seconds.")
     max_upload_mb: Finite = Field(

@@ -22,8 +22,7 @@ from rich.console import Console
 from model.encoder import SiameseEncoder
 from training.dataset import read_prepared
 from training.devices import take_place
-from training.distill import teacher_targets
-from training.encoders import open_encoder
+from training.distill import open_teacher, teacher_targets
 from training.feature_store import open_features
 from training.prefetch import prefetched
 from training.recipe import load_recipe
@@ -53,7 +52,7 @@ def main() -> None:
     features = open_features(
         rows, recipe.encoder.n_mels, arguments.data, voices=voices, render=recipe.render, seed=recipe.seed
     )
-    teacher = open_encoder(Path(recipe.distill.teacher)) if recipe.distill.teacher else None
+    teacher = open_teacher(recipe.distill.teacher) if recipe.distill.teacher else None
     targets = teacher_targets(teacher, rows, voices, arguments.data) if teacher else None
     sampler = CropSampler(features, recipe.seed)
     with take_place(arguments.device) as place:

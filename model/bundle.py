@@ -3,6 +3,8 @@
     bundle.json    the card: what the encoder is, how it was trained, measured and calibrated, and "files"
     encoder.ts     TorchScript, the mel front end inside: samples in, embeddings out
 
+An imported ONNX encoder ships as two files instead: front_end.ts (TorchScript, samples to features) and encoder.onnx.
+
 "files" in the card gives the SHA-256 of every other file, so the SHA-256 of bundle.json pins the whole bundle. The
 `encoder_id` hashes front end, network and weights: embeddings of different ids are never compared. The `calibration_id` hashes
 the calibration and the operating points, which may change without touching a stored embedding.
@@ -26,6 +28,10 @@ from model.errors import BundleError
 FORMAT_VERSION = 1
 CARD = "bundle.json"
 ENCODER = "encoder.ts"
+FRONT_END = "front_end.ts"
+GRAPH = "encoder.onnx"
+IMPORTED = "imported.json"
+"""What `vouch-train import` knows of an encoder; the card is written when it is calibrated."""
 LICENCE = "Apache-2.0"
 
 
@@ -45,6 +51,11 @@ class Bundle:
     @property
     def encoder_path(self) -> Path:
         return self.path / ENCODER
+
+
+def is_graph(card: Mapping[str, Any]) -> bool:
+    """Whether the encoder that a card describes is an ONNX graph behind a front end, and not TorchScript."""
+    return bool(card.get("encoder", {}).get("kind") == "onnx")
 
 
 def encoder_id_of(module: nn.Module, front_end: Mapping[str, Any], network: Mapping[str, Any]) -> str:
@@ -105,6 +116,11 @@ def write_card(
 def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
     """Reads and verifies a bundle. Raises BundleError with a sentence for whatever is missing, altered or not ours."""
     card_path = path / CARD
+    if (path / IMPORTED).is_file() and not card_path.is_file():
+        raise BundleError(
+            f"the encoder at {path} was imported and has no calibration yet: "
+            f"`vouch-train calibrate --encoder {path} --data DATA`"
+        )
     if not card_path.is_file():
         raise BundleError(f"there is no bundle at {path}: {CARD} is missing; set VOUCH_BUNDLE to a bundle's folder")
     sha256 = file_sha256(card_path)
@@ -115,7 +131,7 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
         version, files = card["format_version"], card["files"]
         if version != FORMAT_VERSION:
             raise BundleError(f"{card_path} has bundle format {version}; this version reads {FORMAT_VERSION}")
-        _verify_files(path, files)
+        _verify_files(path, files, (FRONT_END, GRAPH) if is_graph(card) else (ENCODER,))
         calibration = Calibration(**card["calibration"])
         points = {name: operating_point_from(point) for name, point in card["operating_points"].items()}
         bundle = Bundle(
@@ -133,9 +149,10 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
     return bundle
 
 
-def _verify_files(path: Path, files: Mapping[str, str]) -> None:
-    if ENCODER not in files:
-        raise BundleError(f"the card at {path} does not list {ENCODER}")
+def _verify_files(path: Path, files: Mapping[str, str], needed: tuple[str, ...]) -> None:
+    for name in needed:
+        if name not in files:
+            raise BundleError(f"the card at {path} does not list {name}")
     for name, sha256 in files.items():
         if Path(name).name != name:
             raise BundleError(f"the card at {path} lists {name!r}, which is not a plain file name")

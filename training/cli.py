@@ -20,6 +20,11 @@ from training import evaluate as evaluation_stage
 from training import export as export_stage
 from training import prepare as preparation_stage
 from training import train as training_stage
+from training.importers.folder import is_imported
+from training.importers.imported import write_import
+from training.importers.kaldi_fbank import fbank_config
+from training.importers.sealing import seal
+from training.importers.sources import ImportOptions, read_source
 from training.inventory import REPORT
 from training.recipe import load_recipe
 from training.trials import read_trials
@@ -47,7 +52,7 @@ def _plain_errors(threads: int = 0) -> Iterator[None]:
 
 def beside(encoder: Path) -> Path:
     """Where results on an encoder go unless told otherwise: a run's own folder; never into a bundle, which is sealed."""
-    if (encoder / CARD).is_file():
+    if (encoder / CARD).is_file() or is_imported(encoder):
         return Path("runs") / encoder.resolve().name
     return encoder if encoder.is_dir() else encoder.parent
 
@@ -167,6 +172,9 @@ def calibrate(
     for name, why in result.unsupported.items():
         console.print(f"{name} not written: {why}", highlight=False)
     console.print(f"Cllr {result.cllr_bits:.4f} bits, least possible {result.min_cllr_bits:.4f}")
+    if is_imported(encoder):
+        with _plain_errors():
+            console.print(f"bundle {seal(encoder, result)}")
 
 
 @app.command()
@@ -194,6 +202,45 @@ def export(
             limits=limit or [],
         )
     console.print(f"bundle {bundle}")
+
+
+@app.command("import")
+def import_encoder(
+    kind: Annotated[str, typer.Argument(help="resemblyzer, speechbrain or onnx.")],
+    out: Annotated[Path, typer.Option(help="The bundle's folder; `calibrate` completes it.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="pretrained.pt (by default the installed package's), a SpeechBrain folder, an ONNX file."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A short name for the card; KIND by default.")] = None,
+    licence: Annotated[str | None, typer.Option(help="The weights' licence; known for resemblyzer.")] = None,
+    training_data: Annotated[list[str] | None, typer.Option(help="A corpus it was trained on; likewise.")] = None,
+    limit: Annotated[list[str] | None, typer.Option(help="A sentence on what its corpora do not cover.")] = None,
+    centre: Annotated[bool, typer.Option("--centre", help="speechbrain: subtract its mean embedding.")] = False,
+    convention: Annotated[str | None, typer.Option(help="onnx: the features of wespeaker or 3d-speaker.")] = None,
+    n_mels: Annotated[int | None, typer.Option(min=1, help="onnx: mel bands, if not 80.")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="onnx: hamming, povey or hanning, if not the convention's.")
+    ] = None,
+    scale: Annotated[str | None, typer.Option(help="onnx: samples as int16 or unit, if not the convention's.")] = None,
+    keep_mean: Annotated[bool, typer.Option("--keep-mean", help="onnx: leave each band's mean in.")] = False,
+    output: Annotated[
+        str | None, typer.Option(help="onnx: the embedding, where the graph has several outputs.")
+    ] = None,
+) -> None:
+    """Turn a public checkpoint into a bundle, which `calibrate` completes."""
+    with _plain_errors():
+        options = ImportOptions(
+            licence=licence,
+            training_data=training_data or [],
+            centre=centre or None,
+            fbank=fbank_config(convention, n_mels=n_mels, window=window, scale=scale, keep_mean=keep_mean),
+            output=output,
+        )
+        imported = read_source(kind, source, options)
+        folder = write_import(imported, out, name=name or kind, limits=limit or [])
+    console.print(f"{folder}, {imported.provenance.source}, licence {imported.provenance.licence}", highlight=False)
+    console.print(f"next: vouch-train calibrate --encoder {folder} --data DATA", highlight=False)
 
 
 def main() -> None:

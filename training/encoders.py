@@ -11,14 +11,15 @@ from rich.progress import track
 from torch import nn
 
 from model.bundle import CARD, load_bundle
+from model.bundle_encoder import open_encoder_in
 from model.embedding import MIN_SAMPLES, embed
 from model.encoder import SiameseEncoder
 from model.errors import AudioError, InvalidArgument
 from model.scoring import Embedding
-from model.torchscript import load_encoder
 from training.checkpoint import encoder_id, load_checkpoint, waveform_encoder
 from training.corpora.utterance import CorpusError
 from training.dataset import read_samples
+from training.importers.folder import is_imported, read_import
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +35,18 @@ class OpenedEncoder:
 
 
 def open_encoder(path: Path) -> OpenedEncoder:
-    """A bundle's folder, a run's folder (its last checkpoint) or a checkpoint file. Raises InvalidArgument or BundleError."""
+    """A bundle's folder, an imported one, a run's (its last checkpoint) or a checkpoint file.
+
+    Raises InvalidArgument or BundleError.
+    """
     if (path / CARD).is_file():
         bundle = load_bundle(path)
-        return OpenedEncoder(bundle.bundle_id, bundle.encoder_id, load_encoder(bundle.encoder_path), None, None)
+        return OpenedEncoder(bundle.bundle_id, bundle.encoder_id, open_encoder_in(path, bundle.card), None, None)
+    if is_imported(path):
+        facts = read_import(path)
+        return OpenedEncoder(
+            facts["about"]["name"], facts["encoder_id"], open_encoder_in(path, facts["about"]), None, None
+        )
     file = path / "last.pt" if path.is_dir() else path
     if not file.is_file():
         raise InvalidArgument(f"{path} is neither a bundle, nor a run's folder, nor a checkpoint")

@@ -27,15 +27,14 @@ def _evaluation_rows(evaluations: list[dict[str, Any]]) -> list[str]:
 
 def write_model_card(card: Mapping[str, Any], out: Path) -> None:
     """Writes the card as Markdown."""
-    training, data, calibration = card["training"], card["training"]["data"], card["calibration"]
+    calibration = card["calibration"]
     lines = [
         f"# Model card: {card['bundle_id']}",
         "",
         "Made from `bundle.json` by `vouch-train export`; do not edit.",
         "",
-        f"- **Encoder** `{card['encoder_id']}`: {card['n_parameters']:,} parameters, {card['n_embedding']}-dimensional embedding; licence {card['licence']}.",
-        f"- **Trained** from random weights by recipe `{training['recipe']['name']}`: {training['steps']:,} steps, {training['elapsed_s'] / 60:.0f} minutes, "
-        f"on {data['n_speakers']} speakers, {data['n_clips']:,} clips, {data['hours']} hours of {', '.join(data['corpora'])}.",
+        f"- **Encoder** `{card['encoder_id']}`: {_size(card)}{card['n_embedding']}-dimensional embedding; licence {card['licence']}.",
+        _origin(card["training"]),
         f"- **Calibrated** on {card['calibration_data']['fitted_on']}: LLR = {calibration['slope']:.3f} × cosine {calibration['intercept']:+.3f} (natural log), "
         f"fitted at prior {calibration['fit_prior']:g}, whose logit is taken out. Cllr {card['calibration_data']['cllr_bits']:.3f} bits, "
         f"least possible {card['calibration_data']['min_cllr_bits']:.3f}. Id `{calibration['calibration_id']}`.",
@@ -68,6 +67,21 @@ def write_model_card(card: Mapping[str, Any], out: Path) -> None:
             *_evaluation_rows(card["history"]),
         ]
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _size(card: Mapping[str, Any]) -> str:
+    """Empty for an imported graph, whose parameters nobody counted."""
+    return f"{card['n_parameters']:,} parameters, " if card["n_parameters"] else ""
+
+
+def _origin(training: Mapping[str, Any]) -> str:
+    data = training["data"]
+    if "recipe" not in training:
+        return f"- **Weights** {training['initialisation']}; trained there on {', '.join(data['corpora'])}."
+    return (
+        f"- **Trained** from random weights by recipe `{training['recipe']['name']}`: {training['steps']:,} steps, {training['elapsed_s'] / 60:.0f} minutes, "
+        f"on {data['n_speakers']} speakers, {data['n_clips']:,} clips, {data['hours']} hours of {', '.join(data['corpora'])}."
+    )
 
 
 def _calibrated_rows(evaluations: list[dict[str, Any]]) -> list[str]:

@@ -59,37 +59,47 @@ class CropSampler:
     def rng(self, step: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, step, self.rank])
 
-    def crops(self, label: int, n_crops: int, n_frames: int, rng: np.random.Generator) -> list[Crop]:
-        """`n_crops` of one class, spread over its clips as evenly as can be; a clip drawn m times is cut into m parts."""
+    def crops(
+        self, label: int, n_crops: int, n_frames: int, rng: np.random.Generator, rendered: float = 1.0
+    ) -> list[Crop]:
+        """`n_crops` of one class, spread over its clips as evenly as can be; a clip drawn m times is cut into m parts.
+
+        A share `rendered` of them is of any version of the clip, the rest of the clip itself.
+        """
         groups = rng.permutation(self.groups_of[label])
         drawn = np.resize(groups, n_crops)
         found = []
         for group in dict.fromkeys(drawn.tolist()):
             n_parts = int((drawn == group).sum())
             for part in rng.permutation(n_parts):
-                clip = self.features.clip(int(rng.choice(self.versions_of[group])))
+                versions = self.versions_of[group]
+                version = int(rng.choice(versions)) if rng.random() < rendered else int(versions[0])
+                clip = self.features.clip(version)
                 cut = clip[len(clip) * part // n_parts : len(clip) * (part + 1) // n_parts]
                 frames = crop_frames(cut if len(cut) else clip, n_frames, rng)
                 found.append(Crop(frames, label, group))
         return found
 
-    def pairs(self, step: int, n_pairs: int, n_frames: int) -> Batch:
+    def pairs(self, step: int, n_pairs: int, n_frames: int, rendered: float = 1.0) -> Batch:
         """Half the pairs are of one speaker, half of two (the article's balanced pairs)."""
         rng = self.rng(step)
         crops: list[Crop] = []
         for pair in range(n_pairs):
             if pair % 2 == 0:
-                crops += self.crops(int(rng.choice(self.usable)), 2, n_frames, rng)
+                crops += self.crops(int(rng.choice(self.usable)), 2, n_frames, rng, rendered)
             else:
                 for label in rng.choice(self.usable, 2, replace=False):
-                    crops += self.crops(int(label), 1, n_frames, rng)
+                    crops += self.crops(int(label), 1, n_frames, rng, rendered)
         return _stack(crops)
 
-    def speakers(self, step: int, n_speakers: int, clips_per_speaker: int, n_frames: int) -> Batch:
+    def speakers(
+        self, step: int, n_speakers: int, clips_per_speaker: int, n_frames: int, rendered: float = 1.0
+    ) -> Batch:
         """P different classes, K crops of each."""
         rng = self.rng(step)
         chosen = rng.choice(self.usable, n_speakers, replace=len(self.usable) < n_speakers)
-        return _stack([crop for label in chosen for crop in self.crops(int(label), clips_per_speaker, n_frames, rng)])
+        crops = [self.crops(int(label), clips_per_speaker, n_frames, rng, rendered) for label in chosen]
+        return _stack([crop for of_one in crops for crop in of_one])
 
 
 def _stack(crops: list[Crop]) -> Batch:

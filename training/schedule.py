@@ -13,7 +13,7 @@ class StepSettings:
     softmax_margin: float
     contrastive_weight: float
     augment_strength: float
-    """Scales the probability of every effect that is drawn anew."""
+    """Scales the probability of every effect that is drawn anew, and is the share of crops that may be of a rendered version."""
 
 
 def settings_at(recipe: Recipe, step: int) -> StepSettings:

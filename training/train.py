@@ -21,8 +21,7 @@ from training.augment.mel import augment
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.dataset import PreparedUtterance, read_prepared, rows_sha256
 from training.devices import Place, take_place, wait_for_all
-from training.distill import Distillation, teacher_targets
-from training.encoders import OpenedEncoder, open_encoder
+from training.distill import Distillation, Teacher, open_teacher, teacher_targets
 from training.feature_store import FeatureStore, open_features
 from training.losses import make_objective
 from training.prefetch import prefetched
@@ -80,7 +79,7 @@ def _train(
     n_speakers = len({row.utterance.speaker for row in train_rows})
     if n_speakers < 2:
         raise InvalidArgument(f"{data} has {n_speakers} training speakers; training needs at least 2")
-    teacher = open_encoder(Path(recipe.distill.teacher)) if recipe.distill.teacher else None
+    teacher = open_teacher(recipe.distill.teacher) if recipe.distill.teacher else None
     if place.rank > 0:
         wait_for_all(place)
     n_mels = recipe.encoder.n_mels
@@ -125,7 +124,7 @@ def _train(
         averaged = average.module.state_dict() if average is not None else None
         rest = {name: value for name, value in module.state_dict().items() if not name.startswith("encoder.")}
         state = (encoder.state_dict(), averaged, rest, optimiser.state_dict(), scheduler.state_dict())
-        about = (describe(train_rows), _describe_teacher(teacher, recipe), elapsed_s + timer())
+        about = (describe(train_rows), teacher.describe() if teacher else None, elapsed_s + timer())
         save_checkpoint(Checkpoint(recipe, step, *state, *about), last)
 
     # Loop
@@ -189,9 +188,9 @@ def draw(recipe: Recipe, sampler: CropSampler, step: int) -> Batch:
     n_frames = round(rng.uniform(*settings.crop_s) * FRAMES_PER_S)
     size = recipe.sampling.batch_size
     if recipe.sampling.kind == "pairs":
-        batch = sampler.pairs(step, size, n_frames)
+        batch = sampler.pairs(step, size, n_frames, settings.augment_strength)
     else:
-        batch = sampler.speakers(step, size, recipe.sampling.clips_per_speaker, n_frames)
+        batch = sampler.speakers(step, size, recipe.sampling.clips_per_speaker, n_frames, settings.augment_strength)
     log_mels = augment(batch.log_mels, recipe.augment, rng, settings.augment_strength)
     return Batch(log_mels, batch.labels, batch.groups)
 
@@ -241,7 +240,7 @@ def _require_same_run(
     checkpoint: Checkpoint,
     recipe: Recipe,
     rows: Sequence[PreparedUtterance],
-    teacher: OpenedEncoder | None,
+    teacher: Teacher | None,
     out: Path,
     data: Path,
 ) -> None:
@@ -255,12 +254,6 @@ def _require_same_run(
     was = checkpoint.teacher["encoder_id"] if checkpoint.teacher else None
     if was != (teacher.encoder_id if teacher else None):
         raise InvalidArgument(f"{out} holds a run that another teacher taught ({was}); choose another folder")
-
-
-def _describe_teacher(teacher: OpenedEncoder | None, recipe: Recipe) -> dict[str, Any] | None:
-    if teacher is None:
-        return None
-    return {"name": teacher.name, "encoder_id": teacher.encoder_id, "weight": recipe.distill.weight}
 
 
 def _timer() -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.adapters.embedders import TorchScriptEmbedder, choose_device, open_embedder
+from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder
 from app.components import Components, build
 from app.errors import SettingsError
 from app.settings import Settings
@@ -133,17 +133,18 @@ def test_an_engine_that_this_release_lacks_is_refused(bundle_folder: Path) -> No
         open_embedder("onnx", bundle, "cpu")
 
 
-def test_devices() -> None:
-    assert choose_device("cpu") == "cpu"
+def test_devices(bundle_folder: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    assert choose_device("cpu", bundle) == "cpu"
     n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    assert choose_device("auto") == ("cuda" if n_cuda else "cpu")
+    assert choose_device("auto", bundle) == ("cuda" if n_cuda else "cpu")
     with pytest.raises(SettingsError, match=f"PyTorch finds {n_cuda} CUDA devices"):
-        choose_device(f"cuda:{n_cuda}")
+        choose_device(f"cuda:{n_cuda}", bundle)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_embeds_as_the_cpu_does(bundle_folder: Path) -> None:
     bundle = load_bundle(bundle_folder)
-    cpu, cuda = TorchScriptEmbedder(bundle, "cpu"), TorchScriptEmbedder(bundle, "cuda")
+    cpu, cuda = BundleEmbedder(bundle, "cpu"), BundleEmbedder(bundle, "cuda")
     for clip in (noise(MIN_SAMPLES), noise(16_000), noise(80_123)):
         np.testing.assert_allclose(cpu.embed(clip), cuda.embed(clip), atol=1e-3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import ShortTimeFFT
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal.windows import hann
 
 from model.waveform import SAMPLE_RATE_HZ, Samples
@@ -17,6 +17,11 @@ from training.augment.codecs import resample
 
 _N_FFT = 1_024
 _N_HOP = 256
+_N_OVERLAP = _N_FFT // _N_HOP
+_N_BINS = _N_FFT // 2 + 1
+_WINDOW = hann(_N_FFT, sym=False)
+_WINDOW_GAIN = float((_WINDOW**2).sum() / _N_HOP)
+"""What overlapping squared windows sum to, at every sample."""
 _N_LIFTER = 32
 """Cepstral coefficients that make the envelope: 2 ms, under the pitch period of any speaker."""
 _LOG_FLOOR = 1e-7
@@ -45,15 +50,22 @@ def shift_formants(samples: Samples, factor: float) -> Samples:
     """Stretches the spectral envelope (cepstrally smoothed) by `factor`, the excitation stays: (n,) -> (n,)."""
     if len(samples) < _N_FFT:
         return samples
-    transform = ShortTimeFFT(hann(_N_FFT, sym=False), _N_HOP, SAMPLE_RATE_HZ)
-    spectra = transform.stft(samples)  # (n_fft // 2 + 1, n_frames)
-    log_magnitude = np.log(np.abs(spectra) + _LOG_FLOOR)
-    cepstra = np.fft.irfft(log_magnitude, axis=0)
-    cepstra[_N_LIFTER : len(cepstra) - _N_LIFTER + 1] = 0.0
-    envelope = np.fft.rfft(cepstra, axis=0).real
-    position = np.minimum(np.arange(len(envelope)) / factor, len(envelope) - 1.0)
-    low = np.minimum(position.astype(int), len(envelope) - 2)
-    share = (position - low)[:, None]
-    moved = envelope[low] * (1.0 - share) + envelope[low + 1] * share
-    shifted: Samples = transform.istft(spectra * np.exp(moved - envelope), k1=len(samples)).astype(np.float32)
+    # Whole hops before, between and behind, so that every sample lies in four windows.
+    n_blocks = -(-len(samples) // _N_HOP)
+    padded = np.pad(samples, (_N_FFT - _N_HOP, _N_FFT - _N_HOP + n_blocks * _N_HOP - len(samples)))
+    frames = sliding_window_view(padded, _N_FFT)[::_N_HOP] * _WINDOW  # (n_frames, n_fft)
+    spectra = np.fft.rfft(frames)
+    cepstra = np.fft.irfft(np.log(np.abs(spectra) + _LOG_FLOOR))
+    cepstra[:, _N_LIFTER : _N_FFT - _N_LIFTER + 1] = 0.0
+    envelope = np.fft.rfft(cepstra).real
+    position = np.minimum(np.arange(_N_BINS) / factor, _N_BINS - 1.0)
+    low = np.minimum(position.astype(int), _N_BINS - 2)
+    share = position - low
+    moved = envelope[:, low] * (1.0 - share) + envelope[:, low + 1] * share
+    changed = np.fft.irfft(spectra * np.exp(moved - envelope)) * _WINDOW
+    total = np.zeros((len(frames) + _N_OVERLAP - 1, _N_HOP))
+    for part in range(_N_OVERLAP):  # overlap-add
+        total[part : part + len(frames)] += changed[:, part * _N_HOP : (part + 1) * _N_HOP]
+    first = _N_FFT - _N_HOP
+    shifted: Samples = (total.ravel()[first : first + len(samples)] / _WINDOW_GAIN).astype(np.float32)
     return shifted

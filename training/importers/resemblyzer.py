@@ -4,8 +4,9 @@ What `preprocess_wav` and `VoiceEncoder.embed_utterance` do to a clip is inside:
 of 1.6 s, three LSTM layers, and the mean of the partials' embeddings. Trimming silence by webrtcvad is not.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,13 @@ if N_MIN_COVERED_SAMPLES != MIN_COVERAGE * N_PARTIAL_FRAMES * N_HOP_SAMPLES:
 
 TARGET_RMS: Final[float] = 10 ** (-30.0 / 20)
 """Quieter clips are raised to -30 dB re full scale; louder ones stay."""
+
+LICENCE = "Apache-2.0"
+TRAINING_DATA = ("LibriSpeech-other", "VoxCeleb1", "VoxCeleb2")
+LIMIT = (
+    "Silence is not trimmed: Resemblyzer's own preprocessing cuts pauses out by webrtcvad before it embeds a clip; here "
+    "the encoder hears the whole clip, its volume raised as there."
+)
 
 N_HIDDEN = 256
 N_LAYERS = 3
@@ -115,10 +123,31 @@ def read_weights(path: Path) -> ResemblyzerEncoder:
     return encoder.eval()
 
 
+def describe_front_end() -> dict[str, Any]:
+    return {
+        "kind": "resemblyzer",
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "n_window_samples": N_WINDOW_SAMPLES,
+        "n_hop_samples": N_HOP_SAMPLES,
+        "n_mels": N_MELS,
+        "target_rms": TARGET_RMS,
+    }
+
+
+def describe_network() -> dict[str, Any]:
+    return {
+        "kind": "GE2E LSTM",
+        "n_hidden": N_HIDDEN,
+        "n_layers": N_LAYERS,
+        "n_embedding": N_EMBEDDING,
+        "n_partial_frames": N_PARTIAL_FRAMES,
+        "n_step_frames": N_STEP_FRAMES,
+        "min_coverage": MIN_COVERAGE,
+    }
+
+
 def installed_weights() -> Path:
     """`pretrained.pt` inside the installed package, which is not imported. Raises InvalidArgument where it is absent."""
-    from importlib.util import find_spec
-
     spec = find_spec("resemblyzer")
     folder = Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
     if folder is None or not (folder / "pretrained.pt").is_file():

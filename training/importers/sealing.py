@@ -1,0 +1,54 @@
+"""Imported encoder + calibration -> the bundle that the service loads, in the folder where the encoder is."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from model.bundle import ENCODER, FRONT_END, GRAPH, IMPORTED, load_bundle, write_card
+from model.errors import InvalidArgument
+from training.calibrate import CalibrationResult
+from training.importers.folder import read_import
+from training.model_card import write_model_card
+
+
+def seal(folder: Path, calibration: CalibrationResult) -> Path:
+    """Writes the calibration into an imported folder, which makes it a bundle; replaces an earlier one.
+
+    Raises InvalidArgument where the calibration is another encoder's.
+    """
+    facts = read_import(folder)
+    if calibration.encoder_id != facts["encoder_id"]:
+        raise InvalidArgument(
+            f"the calibration was fitted to encoder {calibration.encoder_id}, and {folder} holds {facts['encoder_id']}"
+        )
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        fresh, replaced = Path(scratch) / "bundle", Path(scratch) / "replaced"
+        fresh.mkdir()
+        for name in (ENCODER, FRONT_END, GRAPH, IMPORTED):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, fresh / name)
+        about = {
+            **facts["about"],
+            "calibration_data": {
+                "fitted_on": calibration.fitted_on,
+                "cllr_bits": calibration.cllr_bits,
+                "min_cllr_bits": calibration.min_cllr_bits,
+                "unsupported_operating_points": dict(calibration.unsupported),
+            },
+            "evaluations": [],
+            "history": [],
+        }
+        write_card(
+            fresh,
+            encoder_id=facts["encoder_id"],
+            n_embedding=facts["n_embedding"],
+            calibration=calibration.calibration,
+            operating_points=calibration.operating_points,
+            about=about,
+        )
+        write_model_card(load_bundle(fresh).card, fresh / "MODEL_CARD.md")
+        folder.rename(replaced)
+        fresh.rename(folder)
+    return folder
