@@ -23,7 +23,9 @@ def clip(path: Path, seed: int | None = None, n_samples: int = 8_000, amplitude:
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(list(str(path).encode()) if seed is None else seed)
     samples = amplitude * rng.standard_normal(n_samples)
-    if path.suffix == ".m4a":
+    if path.suffix == ".g722":
+        path.write_bytes(signals.g722(samples[:, None].astype(np.float32)))
+    elif path.suffix == ".m4a":
         path.write_bytes(signals.m4a(samples[:, None].astype(np.float32), 16_000))
     else:
         container, encoding = FORMATS[path.suffix.lower()]

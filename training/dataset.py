@@ -15,6 +15,7 @@ from model.decoding import DecodingLimits, decode
 from model.errors import CorruptAudio
 from model.waveform import Samples
 from training.corpora.utterance import SPLITS, CorpusError, Split, Utterance
+from training.headerless import TO_WAV
 
 FIELDS = ("path", "corpus", "speaker", "session", "gender", "age", "split", "duration_s")
 SPHERE_MAGIC = b"NIST_1A"
@@ -31,11 +32,14 @@ class PreparedUtterance:
 def read_samples(path: Path) -> Samples:
     """(n_samples,) at 16 kHz, through the service's own decoder.
 
-    NIST SPHERE, which the LDC's corpora come in and no upload does, is read by libsndfile. Raises AudioError.
+    NIST SPHERE, which the LDC's corpora come in and no upload does, is read by libsndfile; telephone recordings
+    without a header by their names. Raises AudioError.
     """
     data = path.read_bytes()
     if data.startswith(SPHERE_MAGIC):
         data = _sphere_to_wav(data)
+    elif path.suffix.lower() in TO_WAV:
+        data = TO_WAV[path.suffix.lower()](data)
     samples: Samples = decode(data, LIMITS).samples
     return samples
 

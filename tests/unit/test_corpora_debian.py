@@ -11,7 +11,7 @@ from training.corpora.utterance import CorpusError, Utterance
 from training.prepare import read_corpus
 
 STAMPS = "tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
-PROMPTS = "asterisk-core-sounds-en-wav/usr/share/asterisk/sounds/en_US_f_Allison"
+PROMPTS = "asterisk-core-sounds-en-g722/usr/share/asterisk/sounds/en_US_f_Allison"
 
 
 def read(root: Path, *names: str) -> list[Utterance]:
@@ -51,13 +51,13 @@ def test_prompts_are_speech_and_neither_tones_nor_silence(tmp_path: Path) -> Non
     rows = read(
         tmp_path,
         *(
-            f"{PROMPTS}/{name}.wav"
+            f"{PROMPTS}/{name}.g722"
             for name in ("hello", "digits/1", "silence/1", "beep", "confbridge-join", "tt-monkeys")
         ),
-        *(f"{PROMPTS}/{name}.wav" for name in ("confbridge-joined", "tt-monkeysintro")),
-        "asterisk-core-sounds-es-wav/usr/share/asterisk/sounds/es_MX_f_Allison/hello.wav",
+        *(f"{PROMPTS}/{name}.g722" for name in ("confbridge-joined", "tt-monkeysintro")),
+        "asterisk-core-sounds-es-g722/usr/share/asterisk/sounds/es_MX_f_Allison/hello.g722",
     )
-    assert {u.path.name for u in rows} == {"hello.wav", "1.wav", "confbridge-joined.wav", "tt-monkeysintro.wav"}
+    assert {u.path.name for u in rows} == {"hello.g722", "1.g722", "confbridge-joined.g722", "tt-monkeysintro.g722"}
     assert {(u.speaker, u.gender) for u in rows} == {("debian-allison-smith", "f")}, "one person, two languages"
     assert len({u.session for u in rows}) == 2
 

@@ -38,8 +38,9 @@ def _by_language(package: str, languages: str) -> dict[str, Voice]:
 
 ASTERISK = "usr/share/asterisk/sounds"
 PROMPT = re.compile(
-    r"(?P<voice>\w+)/(?!silence/)(?!(?:.*/)?(?:beep|beeperr|ascending-2tone|descending-2tone|tt-monkeys|confbridge-(?:join|leave))\.wav)"
-    r".+\.wav"
+    r"(?P<voice>\w+)/(?!silence/)"
+    r"(?!(?:beep|beeperr|ascending-2tone|descending-2tone|tt-monkeys|confbridge-(?:join|leave))\.)"
+    r".+\.(?:g722|gsm|wav)"
 )
 """Every prompt but silences, tones and monkeys."""
 FILLETS = "usr/share/games/fillets-ng/sound"
@@ -54,6 +55,10 @@ def _fillets(language: str) -> VoicePackage:
         re.compile(rf".+/{language}/(?:[^/-]+-)?(?P<voice>[mv])-[^/]+\.ogg"),
         {"m": Voice(f"fillets-{language}-small"), "v": Voice(f"fillets-{language}-big")},
     )
+
+
+def _prompts(package: str, licence: str, folder: str, voice: Voice) -> VoicePackage:
+    return VoicePackage(package, licence, ASTERISK, PROMPT, {folder: voice})
 
 
 PACKAGES: tuple[VoicePackage, ...] = (
@@ -87,32 +92,12 @@ PACKAGES: tuple[VoicePackage, ...] = (
         re.compile(r".+/(?P<voice>[35])\.ogg"),
         {"3": Voice("gcin-3"), "5": Voice("gcin-5")},
     ),
-    VoicePackage(
-        "asterisk-core-sounds-en-wav",
-        "CC-BY-SA-3.0",
-        ASTERISK,
-        PROMPT,
-        {"en_US_f_Allison": Voice("allison-smith", "f")},
-    ),
-    VoicePackage(
-        "asterisk-core-sounds-es-wav",
-        "CC-BY-SA-3.0",
-        ASTERISK,
-        PROMPT,
-        {"es_MX_f_Allison": Voice("allison-smith", "f")},
-    ),
-    VoicePackage(
-        "asterisk-core-sounds-fr-wav", "CC-BY-SA-3.0", ASTERISK, PROMPT, {"fr_CA_f_June": Voice("june-wallack", "f")}
-    ),
-    VoicePackage("asterisk-core-sounds-it-wav", "CC-BY-3.0", ASTERISK, PROMPT, {"it_IT_m_Carlo": Voice("carlo-flora")}),
-    VoicePackage(
-        "asterisk-core-sounds-ru-wav", "CC-BY-3.0", ASTERISK, PROMPT, {"ru_RU_f_IvrvoiceRU": Voice("ivrvoice-ru", "f")}
-    ),
-    VoicePackage(
-        "asterisk-prompt-it-menardi-wav",
-        "CC-BY-SA-3.0-it",
-        ASTERISK,
-        PROMPT,
-        {"it_IT_f_Menardi": Voice("paola-dal-zot", "f")},
-    ),
+    # The same prompts come as .wav at 8 kHz and as .gsm; G.722 keeps the band up to 7 kHz.
+    _prompts("asterisk-core-sounds-en-g722", "CC-BY-SA-3.0", "en_US_f_Allison", Voice("allison-smith", "f")),
+    _prompts("asterisk-core-sounds-es-g722", "CC-BY-SA-3.0", "es_MX_f_Allison", Voice("allison-smith", "f")),
+    _prompts("asterisk-core-sounds-fr-g722", "CC-BY-SA-3.0", "fr_CA_f_June", Voice("june-wallack", "f")),
+    _prompts("asterisk-core-sounds-it-g722", "CC-BY-3.0", "it_IT_m_Carlo", Voice("carlo-flora")),
+    _prompts("asterisk-core-sounds-ru-g722", "CC-BY-3.0", "ru_RU_f_IvrvoiceRU", Voice("ivrvoice-ru", "f")),
+    _prompts("asterisk-prompt-it-menardi-wav", "CC-BY-SA-3.0-it", "it_IT_f_Menardi", Voice("paola-dal-zot", "f")),
+    _prompts("asterisk-prompt-fr-armelle", "BSD-like", "fr", Voice("armelle-desjardins", "f")),
 )

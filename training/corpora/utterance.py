@@ -12,8 +12,8 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".webm", ".m4a", ".mp4"})
-"""How files are named that the decoder reads. In lower case; compare `path.suffix.lower()`."""
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".webm", ".m4a", ".mp4", ".gsm", ".g722"})
+"""How files are named that `read_samples` reads. In lower case; compare `path.suffix.lower()`."""
 
 
 class CorpusError(InvalidArgument):
