@@ -81,7 +81,7 @@ PACKAGES: tuple[VoicePackage, ...] = (
         "GPL-2+",
         "usr/share/ktuberling/sounds",
         re.compile(r"(?P<voice>\w+)/[^/]+\.(?:ogg|opus|wav)"),
-        _by_language("ktuberling", "ca de el es fi fr ga gl it lt nn pt ro sl sr sv uk wa"),
+        _by_language("ktuberling", "ca de el es fi fr ga gl lt nn pt ro sl sr sv uk wa"),
     ),
     _fillets("cs"),
     _fillets("nl"),
