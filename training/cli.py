@@ -101,6 +101,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Processes that compute features.")] = 1,
+    draw_threads: Annotated[int, typer.Option(min=1, help="Threads that draw batches ahead.")] = 2,
     checkpoint_every_s: Annotated[float, typer.Option(min=0, help="Seconds between two checkpoints.")] = 120.0,
     threads: Threads = 0,
 ) -> None:
@@ -116,6 +117,7 @@ def train(
             resume=resume,
             device=device,
             workers=workers,
+            draw_threads=draw_threads,
             checkpoint_every_s=checkpoint_every_s,
         )
     console.print(f"checkpoint {last}, log {folder / 'log.csv'}, curves {folder / 'curves.png'}")
