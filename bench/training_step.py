@@ -20,11 +20,10 @@ import torch
 from rich.console import Console
 
 from model.encoder import SiameseEncoder
+from training.crop_sources import open_crop_source
 from training.dataset import read_prepared
 from training.devices import take_place
-from training.distill import teacher_targets
-from training.encoders import open_encoder
-from training.feature_store import open_features
+from training.distill import open_teacher, teacher_targets
 from training.prefetch import prefetched
 from training.recipe import load_recipe
 from training.sampling import Batch, CropSampler
@@ -42,6 +41,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="default")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--steps", type=int, default=30, help="steps in each block")
+    parser.add_argument("--draw-threads", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="PyTorch's threads; 0 lets it choose")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -49,16 +49,15 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     recipe = load_recipe(arguments.recipe)
     rows = read_prepared(arguments.data / "utterances.csv", "train")
-    voices = recipe.data.voices
-    features = open_features(
-        rows, recipe.encoder.n_mels, arguments.data, voices=voices, render=recipe.render, seed=recipe.seed
-    )
-    teacher = open_encoder(Path(recipe.distill.teacher)) if recipe.distill.teacher else None
-    targets = teacher_targets(teacher, rows, voices, arguments.data) if teacher else None
-    sampler = CropSampler(features, recipe.seed)
+    source = open_crop_source(recipe, rows, arguments.data)
+    teacher = open_teacher(recipe.distill.teacher) if recipe.distill.teacher else None
+    targets = teacher_targets(teacher, rows, recipe.data.voices, arguments.data) if teacher else None
+    sampler = CropSampler(source, recipe.seed)
     with take_place(arguments.device) as place:
         torch.manual_seed(recipe.seed)
-        module = make_training_step(recipe, SiameseEncoder(recipe.encoder), features, targets).to(place.device)
+        module = make_training_step(recipe, SiameseEncoder(recipe.encoder), len(source.classes), targets).to(
+            place.device
+        )
         module.encoder.blocks.to(memory_format=torch.channels_last)
         optimiser, _ = make_optimiser(recipe.optimiser, [module], recipe, recipe.n_steps)
 
@@ -80,7 +79,7 @@ def main() -> None:
             steps = range(first, first + arguments.steps)
             kept = [draw(recipe, sampler, step) for step in steps]
             in_memory = step_time_s(kept, len(steps))
-            with prefetched(lambda step: draw(recipe, sampler, step), steps) as batches:
+            with prefetched(lambda step: draw(recipe, sampler, step), steps, arguments.draw_threads) as batches:
                 drawn = step_time_s(batches, len(steps))
             if block:  # the first one warms up
                 times["in_memory"].append(in_memory)

@@ -133,6 +133,11 @@ def m4a(samples: Audio, rate_hz: int = 44_100, *, fragmented: bool = False) -> b
     return muxed("mp4" if fragmented else "ipod", [("aac", samples)], rate_hz, flags)
 
 
+def g722(samples: Audio) -> bytes:
+    """Without a header, as telephone exchanges keep it; 16 kHz, mono."""
+    return muxed("g722", [("g722", samples)], 16_000)
+
+
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 

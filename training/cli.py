@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from model.bundle import CARD
 from model.errors import InvalidArgument, VouchError
@@ -26,6 +27,7 @@ from training.importers.imported import write_import
 from training.importers.kaldi_fbank import fbank_config
 from training.importers.sealing import seal
 from training.importers.sources import ImportOptions, read_source
+from training.inventory import REPORT
 from training.recalibrate import recalibrate
 from training.recipe import load_recipe
 from training.trials import read_trials
@@ -36,6 +38,7 @@ errors = Console(stderr=True)
 
 Data = Annotated[Path, typer.Option(help="The folder that `prepare` wrote.")]
 Encoder = Annotated[Path, typer.Option(help="A run's folder, a checkpoint or a bundle.")]
+KINDS = ", ".join(sorted(preparation_stage.READERS))
 Threads = Annotated[int, typer.Option(help="Cores to use; 0 lets PyTorch choose.")]
 
 
@@ -59,21 +62,37 @@ def beside(encoder: Path) -> Path:
 
 @app.command()
 def prepare(
-    corpora: Annotated[list[str], typer.Argument(help="KIND:PATH with KIND debian, librispeech, manifest or timit.")],
+    corpora: Annotated[list[str], typer.Argument(help=f"KIND:PATH with KIND one of {KINDS}.")],
     out: Annotated[Path, typer.Option(help="Where the data set is written.")] = Path("runs/data"),
     validation_fraction: Annotated[float, typer.Option(min=0, max=1, help="Of speakers without a split.")] = 0.1,
     test_fraction: Annotated[float, typer.Option(min=0, max=1, help="Likewise, where the corpus has no test.")] = 0.1,
+    max_unreadable: Annotated[float, typer.Option(min=0, max=1, help="Skip unreadable clips up to this share.")] = 0.01,
+    workers: Annotated[int, typer.Option(min=0, help="Threads that decode; 0 takes every core.")] = 0,
     seed: int = 1,
 ) -> None:
     """Read corpora into Utterance rows with speaker-disjoint train, validation and test splits."""
     with _plain_errors():
-        summaries = preparation_stage.prepare(
-            corpora, out, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed
+        inventory = preparation_stage.prepare(
+            corpora,
+            out,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
+            seed=seed,
+            max_unreadable=max_unreadable,
+            workers=workers or os.cpu_count() or 1,
         )
-    table = Table("split", "corpus", "speakers", "clips", "hours", title=str(out / "utterances.csv"))
-    for s in summaries:
-        table.add_row(s.split, s.corpus, str(s.n_speakers), str(s.n_clips), f"{s.hours:.2f}")
-    console.print(table)
+    counts = Table("split", "corpus", "speakers", "sessions", "clips", "hours", title=str(out / "utterances.csv"))
+    for s in inventory.splits:
+        counts.add_row(s.split, s.corpus, str(s.n_speakers), str(s.n_sessions), str(s.n_clips), f"{s.hours:.2f}")
+    console.print(counts)
+    suspicious = Table("cases", "what", Column("first", overflow="fold"), title=str(out / REPORT))
+    for finding in inventory.findings:
+        suspicious.add_row(str(len(finding.cases)), finding.what, " = ".join(finding.cases[0]))
+    if inventory.unreadable:
+        first = inventory.unreadable[0]
+        suspicious.add_row(str(len(inventory.unreadable)), "unreadable; left out", first.path)
+    if suspicious.row_count:
+        console.print(suspicious)
 
 
 @app.command()
@@ -85,6 +104,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Processes that compute features.")] = 1,
+    draw_threads: Annotated[int, typer.Option(min=1, help="Threads that draw batches ahead.")] = 2,
     checkpoint_every_s: Annotated[float, typer.Option(min=0, help="Seconds between two checkpoints.")] = 120.0,
     threads: Threads = 0,
 ) -> None:
@@ -100,6 +120,7 @@ def train(
             resume=resume,
             device=device,
             workers=workers,
+            draw_threads=draw_threads,
             checkpoint_every_s=checkpoint_every_s,
         )
     console.print(f"checkpoint {last}, log {folder / 'log.csv'}, curves {folder / 'curves.png'}")

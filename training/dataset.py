@@ -15,8 +15,9 @@ from model.decoding import DecodingLimits, decode
 from model.errors import CorruptAudio
 from model.waveform import Samples
 from training.corpora.utterance import SPLITS, CorpusError, Split, Utterance
+from training.headerless import TO_WAV
 
-FIELDS = ("path", "corpus", "speaker", "session", "gender", "split", "duration_s")
+FIELDS = ("path", "corpus", "speaker", "session", "gender", "age", "split", "duration_s")
 SPHERE_MAGIC = b"NIST_1A"
 LIMITS = DecodingLimits(max_duration_s=3_600.0)
 """Corpora are the trainer's own; the limit only stops a file that lies about its length."""
@@ -31,11 +32,14 @@ class PreparedUtterance:
 def read_samples(path: Path) -> Samples:
     """(n_samples,) at 16 kHz, through the service's own decoder.
 
-    NIST SPHERE, which the LDC's corpora come in and no upload does, is read by libsndfile. Raises AudioError.
+    NIST SPHERE, which the LDC's corpora come in and no upload does, is read by libsndfile; telephone recordings
+    without a header by their names. Raises AudioError.
     """
     data = path.read_bytes()
     if data.startswith(SPHERE_MAGIC):
         data = _sphere_to_wav(data)
+    elif path.suffix.lower() in TO_WAV:
+        data = TO_WAV[path.suffix.lower()](data)
     samples: Samples = decode(data, LIMITS).samples
     return samples
 
@@ -68,23 +72,33 @@ def write_prepared(rows: Iterable[PreparedUtterance], path: Path) -> None:
         writer.writerow(FIELDS)
         for row in rows:
             u = row.utterance
-            writer.writerow([u.path, u.corpus, u.speaker, u.session, u.gender, u.split, f"{row.duration_s:.3f}"])
+            age = "" if u.age is None else f"{u.age:g}"
+            writer.writerow([u.path, u.corpus, u.speaker, u.session, u.gender, age, u.split, f"{row.duration_s:.3f}"])
     part.replace(path)
 
 
 def read_prepared(path: Path, split: Split | None = None) -> list[PreparedUtterance]:
-    """Rows of one split, or of all. Raises CorpusError where the file was not made by `vouch-train prepare`."""
+    """Rows of one split, or of all. Raises CorpusError where the file was not made by this `vouch-train prepare`."""
     if not path.is_file():
         raise CorpusError(f"there is no prepared data set at {path}; make it with `vouch-train prepare`")
     rows = []
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != FIELDS:
-            raise CorpusError(f"{path} was not made by `vouch-train prepare`: its columns are {reader.fieldnames}")
+            raise CorpusError(
+                f"{path} was not made by this version of `vouch-train prepare`: its columns are {reader.fieldnames}; "
+                "prepare it again"
+            )
         for row in reader:
             row_split = next((s for s in SPLITS if s == row["split"]), None)
             utterance = Utterance(
-                Path(row["path"]), row["corpus"], row["speaker"], row["session"], row["gender"], row_split
+                path=Path(row["path"]),
+                corpus=row["corpus"],
+                speaker=row["speaker"],
+                session=row["session"],
+                gender=row["gender"],
+                split=row_split,
+                age=float(row["age"]) if row["age"] else None,
             )
             if split is None or row_split == split:
                 rows.append(PreparedUtterance(utterance, float(row["duration_s"])))

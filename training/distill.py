@@ -3,24 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.bundle import encoder_id_of
 from model.embedding import embed
 from model.scoring import Embedding, unit
 from training.augment.render import RenderConfig
 from training.augment.voices import Voice
 from training.dataset import PreparedUtterance
-from training.encoders import OpenedEncoder
+from training.encoders import open_encoder
 from training.feature_store import ShardKey, by_corpus, voiced_clips
+from training.importers.sources import ImportOptions, read_source
+
+INSTALLED = "resemblyzer"
+"""The teacher that a Python package carries; any other is a folder."""
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    name: str
+    encoder_id: str
+    module: nn.Module
+    """Called as module(samples, lengths), like an exported encoder."""
+    initialisation: str
+    """Where its weights come from, for the card."""
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "encoder_id": self.encoder_id, "initialisation": self.initialisation}
+
+
+def open_teacher(name_or_path: str) -> Teacher:
+    """`resemblyzer`, the encoder of the installed package; or a folder: a bundle, an import or a run.
+
+    Raises InvalidArgument or BundleError where it is not there.
+    """
+    if name_or_path == INSTALLED and not Path(name_or_path).exists():
+        found = read_source(INSTALLED, None, ImportOptions())
+        identity = encoder_id_of(found.module, found.front_end, found.network)
+        return Teacher(INSTALLED, identity, found.module, f"{found.provenance.source} ({found.provenance.licence})")
+    opened = open_encoder(Path(name_or_path))
+    return Teacher(opened.name, opened.encoder_id, opened.module, "see its own card")
 
 
 def teacher_targets(
-    teacher: OpenedEncoder, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path
+    teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path
 ) -> Embedding:
     """(n_groups, n_teacher) unit float32: the whole clean clip of each group of the feature store, in its order.
 
@@ -31,9 +64,7 @@ def teacher_targets(
     return unit(targets - targets.mean(axis=0))
 
 
-def _of_corpus(
-    teacher: OpenedEncoder, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path
-) -> Embedding:
+def _of_corpus(teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path) -> Embedding:
     key = ShardKey(tuple(rows), tuple(voices), RenderConfig(), 0, 0)
     path = folder / f"targets-{key.digest()}-{teacher.encoder_id}.npy"
     if not path.is_file():

@@ -1,19 +1,18 @@
 """The log-mels that training draws its crops from: every clip in every voice and version, one memory-mapped file a corpus.
 
 They are computed once, by the very front end that is exported, and kept as float16 (their step, 0.008 at most, is far
-below any augmentation). A batch then costs the training process a copy and what `augment/mel.py` draws anew.
+below any augmentation). A batch then costs the training process a copy and what `augment/mel.py` draws anew. Where that
+takes too much disk, `waveform_store.py` computes them for every crop.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,9 @@ from model.waveform import Samples
 from training.augment.render import RenderConfig, build_rooms, render
 from training.augment.voices import Voice, change_voice
 from training.corpora.utterance import CorpusError
+from training.crops import crop_frames, groups_by_label
 from training.dataset import PreparedUtterance, read_samples
+from training.row_workers import mapped
 
 N_BABBLE_CLIPS = 100
 """Clips that babble is made of; a worker keeps them in memory."""
@@ -57,6 +58,25 @@ class FeatureStore:
 
     def n_frames(self, index: int) -> int:
         return int(self.ends[index] - self.starts[index])
+
+    @cached_property
+    def groups_of(self) -> list[list[int]]:
+        firsts = [versions[0] for versions in self._versions_of]
+        return groups_by_label(self.labels[firsts], len(self.classes))
+
+    @cached_property
+    def _versions_of(self) -> list[NDArray[np.int64]]:
+        order = np.argsort(self.groups, kind="stable")
+        bounds = np.searchsorted(self.groups[order], np.arange(int(self.groups.max()) + 2))
+        return [order[start:end] for start, end in pairwise(bounds)]
+
+    def crop(
+        self, group: int, part: int, n_parts: int, n_frames: int, rendered: float, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        versions = self._versions_of[group]
+        clip = self.clip(int(rng.choice(versions)) if rng.random() < rendered else int(versions[0]))
+        cut = clip[len(clip) * part // n_parts : len(clip) * (part + 1) // n_parts]
+        return crop_frames(cut if len(cut) else clip, n_frames, rng)
 
 
 @dataclass(frozen=True)
@@ -96,13 +116,15 @@ def class_name(row: PreparedUtterance, voice: Voice) -> str:
     return f"{row.utterance.speaker}@{voice.name}"
 
 
-def voiced_clips(row: PreparedUtterance, voices: Sequence[Voice]) -> Iterator[tuple[Voice, Samples]]:
-    """A clip in each voice; those shorter than one frame are left out, here as for a teacher's targets."""
+def has_frames(n_samples: int, voices: Sequence[Voice]) -> bool:
+    """Whether a clip fills a frame in every voice; one that does not is left out of training in all of them."""
+    return n_samples > max(voice.speed for voice in voices) * (N_WINDOW_SAMPLES + 1)
+
+
+def voiced_clips(row: PreparedUtterance, voices: Sequence[Voice]) -> list[tuple[Voice, Samples]]:
+    """A clip in each voice; nothing of one that is left out, here as for a teacher's targets."""
     samples = read_samples(row.utterance.path)
-    for voice in voices:
-        changed = change_voice(samples, voice)
-        if len(changed) >= N_WINDOW_SAMPLES:
-            yield voice, changed
+    return [(voice, change_voice(samples, voice)) for voice in voices] if has_frames(len(samples), voices) else []
 
 
 def open_features(
@@ -152,7 +174,7 @@ def _compute(key: ShardKey, stem: Path, workers: int) -> None:
     starts, names, groups = [0], [], []
     part = stem.with_suffix(".part")
     n_groups = 0
-    with part.open("wb") as file, _mapper(key, workers) as results:
+    with part.open("wb") as file, mapped(_Renderer, key, len(key.rows), workers) as results:
         description = f"Computing features of {key.rows[0].utterance.corpus}"
         for entries in track(results, description=description, total=len(key.rows)):
             for name, versions in entries:
@@ -173,18 +195,6 @@ def _compute(key: ShardKey, stem: Path, workers: int) -> None:
 
 Entries = list[tuple[str, list[NDArray[np.float16]]]]
 """For each voice of one clip: its class's name, and its versions' log-mels (n_frames, n_mels)."""
-
-
-@contextmanager
-def _mapper(key: ShardKey, workers: int) -> Iterator[Iterator[Entries]]:
-    """Every row's entries, in the order of the rows, whoever computes them."""
-    if workers <= 1:
-        yield map(_Renderer(key), range(len(key.rows)))
-        return
-    # Spawned: a forked copy of a process that has run PyTorch's threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=partial(_start_worker, key)) as pool:
-        yield pool.map(_render_row, range(len(key.rows)), chunksize=8)
 
 
 class _Renderer:
@@ -217,21 +227,6 @@ class _Renderer:
         with torch.inference_mode():
             log_mel = self.front_end(torch.from_numpy(np.ascontiguousarray(samples)).unsqueeze(0))[0]
         return np.ascontiguousarray(log_mel.T.numpy().astype(np.float16))
-
-
-_renderer: _Renderer | None = None
-"""A worker process's own."""
-
-
-def _start_worker(key: ShardKey) -> None:
-    global _renderer  # noqa: PLW0603 - what a pool's initialiser makes can reach its tasks in no other way
-    torch.set_num_threads(1)
-    _renderer = _Renderer(key)
-
-
-def _render_row(index: int) -> Entries:
-    assert _renderer is not None
-    return _renderer(index)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

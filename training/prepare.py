@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import numpy as np
 from rich.progress import track
 
 from model.errors import AudioError
 from model.waveform import SAMPLE_RATE_HZ
+from training.corpora.commonvoice import read_commonvoice
 from training.corpora.debian import read_debian
+from training.corpora.folder import read_folder
 from training.corpora.librispeech import read_librispeech
 from training.corpora.manifest import read_manifest
 from training.corpora.timit import read_timit
-from training.corpora.utterance import SPLITS, CorpusError, Utterance
+from training.corpora.utterance import CorpusError, Utterance
+from training.corpora.vctk import read_vctk
+from training.corpora.voxceleb import read_voxceleb
 from training.dataset import PreparedUtterance, read_samples, write_prepared
+from training.hazards import Finding, ReadClip, find_hazards, without_repeats_and_silence
+from training.inventory import Inventory, Unreadable, summarise, write_inventory
 from training.splits import assign_splits
 
 READERS: dict[str, Callable[[Path], Iterator[Utterance]]] = {
+    "commonvoice": read_commonvoice,
     "debian": read_debian,
-    "manifest": read_manifest,
+    "folder": read_folder,
     "librispeech": read_librispeech,
+    "manifest": read_manifest,
     "timit": read_timit,
+    "vctk": read_vctk,
+    "voxceleb": read_voxceleb,
 }
-
-
-@dataclass(frozen=True)
-class SplitSummary:
-    split: str
-    corpus: str
-    n_speakers: int
-    n_clips: int
-    hours: float
+N_NAMED = 5
+"""Cases that an error message names; the report has them all."""
 
 
 def read_corpus(source: str) -> list[Utterance]:
@@ -48,31 +53,79 @@ def read_corpus(source: str) -> list[Utterance]:
 
 
 def prepare(
-    sources: Sequence[str], out: Path, *, validation_fraction: float = 0.1, test_fraction: float = 0.1, seed: int = 1
-) -> list[SplitSummary]:
-    """Writes out/utterances.csv. Raises CorpusError naming the first file that cannot be decoded."""
+    sources: Sequence[str],
+    out: Path,
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 1,
+    max_unreadable: float = 0.01,
+    workers: int = 1,
+) -> Inventory:
+    """Writes out/utterances.csv, and out/prepare-report.json also where the former is refused.
+
+    Clips that cannot be read are skipped while they are at most the fraction `max_unreadable` of all. `workers` threads
+    decode. Raises CorpusError naming clips where more cannot be read, or where labels break the splits.
+    """
     utterances = [utterance for source in sources for utterance in read_corpus(source)]
     assigned = assign_splits(
         utterances, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed
     )
-    rows = []
-    for utterance in track(assigned, description="Reading clips"):
-        try:
-            duration_s = len(read_samples(utterance.path)) / SAMPLE_RATE_HZ
-        except AudioError as error:
-            raise CorpusError(f"{utterance.path}: {error}") from error
-        rows.append(PreparedUtterance(utterance, duration_s))
+    clips, unreadable = _read_all(assigned, workers)
+    findings = find_hazards(clips)
+    rows = [PreparedUtterance(clip.utterance, clip.duration_s) for clip in without_repeats_and_silence(clips)]
+    refusal = _refusal(findings, unreadable, len(assigned), max_unreadable)
+    inventory = Inventory(
+        sources=tuple(sources),
+        n_clips_found=len(assigned),
+        splits=summarise(rows),
+        findings=tuple(findings),
+        unreadable=tuple(unreadable),
+        refusal=refusal,
+    )
+    report = write_inventory(inventory, out)
+    if refusal:
+        raise CorpusError(f"{refusal}; all of them are in {report}")
     write_prepared(rows, out / "utterances.csv")
-    return summarise(rows)
+    return inventory
 
 
-def summarise(rows: Sequence[PreparedUtterance]) -> list[SplitSummary]:
-    found = []
-    for split in SPLITS:
-        for corpus in sorted({row.utterance.corpus for row in rows}):
-            chosen = [row for row in rows if row.utterance.split == split and row.utterance.corpus == corpus]
-            if chosen:
-                n_speakers = len({row.utterance.speaker for row in chosen})
-                hours = sum(row.duration_s for row in chosen) / 3600
-                found.append(SplitSummary(split, corpus, n_speakers, len(chosen), hours))
-    return found
+def _read_all(utterances: Sequence[Utterance], workers: int) -> tuple[list[ReadClip], list[Unreadable]]:
+    clips, unreadable = [], []
+    with ThreadPool(workers) as pool:  # decoding and hashing leave the interpreter's lock
+        for read in track(pool.imap(_read, utterances), description="Reading clips", total=len(utterances)):
+            if isinstance(read, ReadClip):
+                clips.append(read)
+            else:
+                unreadable.append(read)
+    return clips, unreadable
+
+
+def _read(utterance: Utterance) -> ReadClip | Unreadable:
+    try:
+        samples = read_samples(utterance.path)
+    except (AudioError, OSError) as error:
+        return Unreadable(str(utterance.path), str(error))
+    return ReadClip(
+        utterance,
+        duration_s=len(samples) / SAMPLE_RATE_HZ,
+        sha256=hashlib.sha256(samples.tobytes()).hexdigest(),
+        peak=float(np.abs(samples).max(initial=0.0)),
+    )
+
+
+def _refusal(
+    findings: Sequence[Finding], unreadable: Sequence[Unreadable], n_clips: int, max_unreadable: float
+) -> str | None:
+    """Why the data set is not written, naming cases; None where it is."""
+    if len(unreadable) > max_unreadable * n_clips:
+        named = "; ".join(f"{clip.path}: {clip.why}" for clip in unreadable[:N_NAMED])
+        return (
+            f"{len(unreadable)} of {n_clips} clips cannot be read, more than the {100 * max_unreadable:g} % that "
+            f"--max-unreadable allows: {named}"
+        )
+    wrong = next((finding for finding in findings if finding.is_error), None)
+    if wrong is None:
+        return None
+    named = "; ".join(" = ".join(case) for case in wrong.cases[:N_NAMED])
+    return f"{len(wrong.cases)} times {wrong.what}: {named}"

@@ -52,7 +52,7 @@ class LossConfig:
 @dataclass(frozen=True)
 class DistillConfig:
     teacher: str = ""
-    """A bundle's folder; none where empty. The card names it."""
+    """`resemblyzer`, the encoder that the package of that name carries, or the folder of a bundle, an import or a run; none where empty. The card names it."""
     weight: float = 0.0
     """Of the mean of 1 - cosine between a crop's projected embedding and the teacher's of the whole clean clip."""
 

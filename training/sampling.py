@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.feature_store import FeatureStore
+from training.crops import CropSource
 
 
 @dataclass(frozen=True)
@@ -31,30 +31,14 @@ class Crop:
     group: int
 
 
-def crop_frames(clip: NDArray[np.float16], n_frames: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random stretch of n_frames; a shorter clip is repeated until it fills them."""
-    if len(clip) <= n_frames:
-        repeated = np.concatenate([clip] * -(-n_frames // len(clip)))
-        return np.roll(repeated, int(rng.integers(len(clip))), axis=0)[:n_frames].astype(np.float32)
-    start = int(rng.integers(len(clip) - n_frames + 1))
-    return clip[start : start + n_frames].astype(np.float32)
-
-
 class CropSampler:
     """Draws crops of classes; crops of one class come from different clips, or from disjoint parts of one clip."""
 
-    def __init__(self, features: FeatureStore, seed: int, rank: int = 0) -> None:
-        self.features = features
+    def __init__(self, source: CropSource, seed: int, rank: int = 0) -> None:
+        self.source = source
         self.seed = seed
         self.rank = rank
-        n_groups = int(features.groups[-1]) + 1
-        order = np.argsort(features.groups, kind="stable")
-        bounds = np.searchsorted(features.groups[order], np.arange(n_groups + 1))
-        self.versions_of = [order[bounds[i] : bounds[i + 1]] for i in range(n_groups)]
-        self.groups_of: list[list[int]] = [[] for _ in features.classes]
-        for group, versions in enumerate(self.versions_of):
-            self.groups_of[int(features.labels[versions[0]])].append(group)
-        self.usable = np.array([label for label, groups in enumerate(self.groups_of) if groups])
+        self.usable = np.array([label for label, groups in enumerate(source.groups_of) if groups])
 
     def rng(self, step: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, step, self.rank])
@@ -64,19 +48,15 @@ class CropSampler:
     ) -> list[Crop]:
         """`n_crops` of one class, spread over its clips as evenly as can be; a clip drawn m times is cut into m parts.
 
-        A share `rendered` of them is of any version of the clip, the rest of the clip itself.
+        A share `rendered` of them is through rooms, noises and codecs, the rest of the clip itself.
         """
-        groups = rng.permutation(self.groups_of[label])
+        groups = rng.permutation(self.source.groups_of[label])
         drawn = np.resize(groups, n_crops)
         found = []
         for group in dict.fromkeys(drawn.tolist()):
             n_parts = int((drawn == group).sum())
             for part in rng.permutation(n_parts):
-                versions = self.versions_of[group]
-                version = int(rng.choice(versions)) if rng.random() < rendered else int(versions[0])
-                clip = self.features.clip(version)
-                cut = clip[len(clip) * part // n_parts : len(clip) * (part + 1) // n_parts]
-                frames = crop_frames(cut if len(cut) else clip, n_frames, rng)
+                frames = self.source.crop(group, int(part), n_parts, n_frames, rendered, rng)
                 found.append(Crop(frames, label, group))
         return found
 

@@ -11,6 +11,8 @@ from training.corpora.utterance import CorpusError, Split, Utterance
 
 MIN_TRAINING_SPEAKERS = 4
 """With fewer, none can be spared for validation."""
+N_NAMED = 5
+"""Speakers that an error message names."""
 
 
 def assign_splits(
@@ -25,14 +27,9 @@ def assign_splits(
     calibrated.
     Raises CorpusError where a speaker stands in two splits.
     """
-    own = {u.speaker: u.split for u in utterances if u.split is not None}
-    for utterance in utterances:
-        if utterance.split is not None and own[utterance.speaker] != utterance.split:
-            raise CorpusError(
-                f"speaker {utterance.speaker} is in {own[utterance.speaker]} and in {utterance.split}; a speaker belongs to one split"
-            )
+    own = _own_splits(utterances)
     with_test = {u.corpus for u in utterances if u.split == "test"}
-    assigned: dict[str, Split] = {speaker: split for speaker, split in own.items() if split is not None}
+    assigned = dict(own)
     rng = np.random.default_rng(seed)
     for corpus in sorted({u.corpus for u in utterances}):
         open_speakers = sorted({u.speaker for u in utterances if u.corpus == corpus} - assigned.keys())
@@ -47,3 +44,17 @@ def assign_splits(
         n_validation = max(2, round(validation_fraction * len(training)))
         assigned |= {training[i]: "validation" for i in rng.permutation(len(training))[:n_validation]}
     return [replace(utterance, split=assigned[utterance.speaker]) for utterance in utterances]
+
+
+def _own_splits(utterances: Sequence[Utterance]) -> dict[str, Split]:
+    """Of the speakers whose corpus places them. Raises CorpusError naming those that stand in two splits."""
+    own: dict[str, Split] = {}
+    torn: dict[str, str] = {}
+    for u in utterances:
+        if u.split is not None and own.setdefault(u.speaker, u.split) != u.split:
+            torn[u.speaker] = f"speaker {u.speaker} is in {own[u.speaker]} and in {u.split}"
+    if torn:
+        named = "; ".join(list(torn.values())[:N_NAMED])
+        more = f"; and {len(torn) - N_NAMED} more" if len(torn) > N_NAMED else ""
+        raise CorpusError(f"a speaker belongs to one split, but {named}{more}")
+    return own

@@ -19,11 +19,11 @@ from model.features import FRAMES_PER_S
 from model.scoring import Embedding
 from training.augment.mel import augment
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.crop_sources import open_crop_source
 from training.dataset import PreparedUtterance, read_prepared, rows_sha256
 from training.devices import Place, take_place, wait_for_all
-from training.distill import Distillation, teacher_targets
-from training.encoders import OpenedEncoder, open_encoder
-from training.feature_store import FeatureStore, open_features
+from training.distill import Distillation, Teacher, open_teacher, teacher_targets
+from training.feature_store import open_features
 from training.losses import make_objective
 from training.prefetch import prefetched
 from training.recipe import OptimiserConfig, Recipe
@@ -47,18 +47,20 @@ def train(
     resume: bool = True,
     device: str = "auto",
     workers: int = 1,
+    draw_threads: int = 2,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Path:
     """Trains by the recipe on a prepared data set; returns the path of the last checkpoint.
 
     `data` is the folder that `prepare` wrote, `out` takes checkpoints, log.csv, TensorBoard events and curves. A run
     that was stopped goes on from its last checkpoint to the same weights that it would have reached unstopped.
-    `max_steps` ends the run early, on the full run's schedule; `workers` processes compute the features. Under torchrun
+    `max_steps` ends the run early, on the full run's schedule; `workers` processes compute what crops are taken
+    from, `draw_threads` draw batches ahead. Under torchrun
     every process takes `batch_size` speakers of its own, and gradients are averaged. Raises InvalidArgument where `out`
     holds another recipe's run or one on other clips, or where there are fewer than two training speakers.
     """
     with take_place(device) as place:
-        return _train(recipe, data, out, place, max_steps, resume, workers, checkpoint_every_s)
+        return _train(recipe, data, out, place, max_steps, resume, workers, draw_threads, checkpoint_every_s)
 
 
 def _train(
@@ -69,6 +71,7 @@ def _train(
     max_steps: int | None,
     resume: bool,
     workers: int,
+    draw_threads: int,
     checkpoint_every_s: float,
 ) -> Path:
     torch.manual_seed(recipe.seed)
@@ -80,28 +83,19 @@ def _train(
     n_speakers = len({row.utterance.speaker for row in train_rows})
     if n_speakers < 2:
         raise InvalidArgument(f"{data} has {n_speakers} training speakers; training needs at least 2")
-    teacher = open_encoder(Path(recipe.distill.teacher)) if recipe.distill.teacher else None
+    teacher = open_teacher(recipe.distill.teacher) if recipe.distill.teacher else None
     if place.rank > 0:
         wait_for_all(place)
-    n_mels = recipe.encoder.n_mels
-    features = open_features(
-        train_rows,
-        n_mels,
-        data,
-        voices=recipe.data.voices,
-        render=recipe.render,
-        seed=recipe.seed,
-        workers=workers,
-    )
-    heldout = open_features(validation_rows, n_mels, data) if validation_rows else None
+    source = open_crop_source(recipe, train_rows, data, workers)
+    heldout = open_features(validation_rows, recipe.encoder.n_mels, data) if validation_rows else None
     targets = teacher_targets(teacher, train_rows, recipe.data.voices, data) if teacher else None
     if place.rank == 0:
         wait_for_all(place)
-    sampler = CropSampler(features, recipe.seed, place.rank)
+    sampler = CropSampler(source, recipe.seed, place.rank)
 
     # Model and optimiser
     encoder = SiameseEncoder(recipe.encoder)
-    module = make_training_step(recipe, encoder, features, targets).to(place.device)
+    module = make_training_step(recipe, encoder, len(source.classes), targets).to(place.device)
     encoder.blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stub
     average = average_of(encoder, recipe.optimiser.average_decay) if recipe.optimiser.average_decay else None
     optimiser, scheduler = make_optimiser(recipe.optimiser, [module], recipe, recipe.n_steps)
@@ -125,7 +119,7 @@ def _train(
         averaged = average.module.state_dict() if average is not None else None
         rest = {name: value for name, value in module.state_dict().items() if not name.startswith("encoder.")}
         state = (encoder.state_dict(), averaged, rest, optimiser.state_dict(), scheduler.state_dict())
-        about = (describe(train_rows), _describe_teacher(teacher, recipe), elapsed_s + timer())
+        about = (describe(train_rows), teacher.describe() if teacher else None, elapsed_s + timer())
         save_checkpoint(Checkpoint(recipe, step, *state, *about), last)
 
     # Loop
@@ -137,7 +131,7 @@ def _train(
     with (
         RunLog(out if writes else None, step) as log,
         _progress(disable=not writes) as progress,
-        prefetched(lambda at: draw(recipe, sampler, at), range(step, stop)) as batches,
+        prefetched(lambda at: draw(recipe, sampler, at), range(step, stop), draw_threads) as batches,
     ):
         bar = progress.add_task(recipe.name, total=recipe.n_steps, completed=step, status="")
         for batch in batches:
@@ -173,11 +167,11 @@ def _train(
 
 
 def make_training_step(
-    recipe: Recipe, encoder: SiameseEncoder, features: FeatureStore, targets: Embedding | None
+    recipe: Recipe, encoder: SiameseEncoder, n_classes: int, targets: Embedding | None
 ) -> TrainingStep:
     """The encoder with its loss and, where there are targets, the projection onto the teacher's embeddings."""
     n_embedding = recipe.encoder.n_embedding
-    objective = make_objective(recipe.loss, len(features.classes), n_embedding, recipe.sampling.clips_per_speaker)
+    objective = make_objective(recipe.loss, n_classes, n_embedding, recipe.sampling.clips_per_speaker)
     distillation = Distillation(n_embedding, targets.shape[1]) if targets is not None else None
     return TrainingStep(encoder, objective, distillation, recipe.distill.weight, recipe.precision)
 
@@ -241,7 +235,7 @@ def _require_same_run(
     checkpoint: Checkpoint,
     recipe: Recipe,
     rows: Sequence[PreparedUtterance],
-    teacher: OpenedEncoder | None,
+    teacher: Teacher | None,
     out: Path,
     data: Path,
 ) -> None:
@@ -255,12 +249,6 @@ def _require_same_run(
     was = checkpoint.teacher["encoder_id"] if checkpoint.teacher else None
     if was != (teacher.encoder_id if teacher else None):
         raise InvalidArgument(f"{out} holds a run that another teacher taught ({was}); choose another folder")
-
-
-def _describe_teacher(teacher: OpenedEncoder | None, recipe: Recipe) -> dict[str, Any] | None:
-    if teacher is None:
-        return None
-    return {"name": teacher.name, "encoder_id": teacher.encoder_id, "weight": recipe.distill.weight}
 
 
 def _timer() -> Any:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from torch import nn
 
+import shipped
 from model.embedding import embed
 from model.torchscript import export_encoder, load_encoder
+from training.dataset import read_samples
 from training.importers.resemblyzer import installed_weights, read_weights
 
 if importlib.util.find_spec("resemblyzer") is None:
@@ -46,6 +48,24 @@ def clips() -> list[np.ndarray]:
 def test_every_clip_embeds_as_in_the_package(original: Any, imported: nn.Module, clips: list[np.ndarray]) -> None:
     for clip in clips:
         assert np.abs(embed(imported, [clip])[0] - original.embed_utterance(clip)).max() <= 1e-4
+
+
+def test_real_voices_embed_as_in_the_package_trimmed_by_it(original: Any, imported: nn.Module) -> None:
+    from resemblyzer import preprocess_wav
+
+    for path in sorted(shipped.CLIPS.glob("*.ogg")):
+        trimmed = preprocess_wav(read_samples(path))
+        assert np.abs(embed(imported, [trimmed])[0] - original.embed_utterance(trimmed)).max() <= 1e-4
+
+
+def test_quiet_clips_embed_as_after_the_package_s_volume_step(original: Any, imported: nn.Module) -> None:
+    from resemblyzer.audio import normalize_volume
+
+    rng = np.random.default_rng(2)
+    for level in (1e-4, 3e-3, 0.03, 0.05):
+        clip = (level * rng.normal(0, 1, 40_000)).astype(np.float32)
+        raised = normalize_volume(clip, -30, increase_only=True)
+        assert np.abs(embed(imported, [clip])[0] - original.embed_utterance(raised)).max() <= 1e-4
 
 
 def test_a_batch_embeds_as_each_clip_alone(original: Any, imported: nn.Module, clips: list[np.ndarray]) -> None:

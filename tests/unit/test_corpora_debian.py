@@ -3,25 +3,15 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
+from made_corpora import clip, debian
 from training.corpora.debian_voices import PACKAGES
 from training.corpora.utterance import CorpusError, Utterance
 from training.prepare import read_corpus
 
 STAMPS = "tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
-PROMPTS = "asterisk-core-sounds-en-wav/usr/share/asterisk/sounds/en_US_f_Allison"
-
-
-def clip(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = 0.1 * np.random.default_rng(len(str(path))).standard_normal(4_000)
-    formats = {".ogg": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS"), ".wav": ("WAV", "PCM_16")}
-    form, subtype = formats[path.suffix]
-    soundfile.write(path, samples, 16_000, format=form, subtype=subtype)
-    return path
+PROMPTS = "asterisk-core-sounds-en-g722/usr/share/asterisk/sounds/en_US_f_Allison"
 
 
 def read(root: Path, *names: str) -> list[Utterance]:
@@ -31,17 +21,12 @@ def read(root: Path, *names: str) -> list[Utterance]:
 
 
 def test_a_language_folder_is_a_speaker(tmp_path: Path) -> None:
-    rows = read(
-        tmp_path,
-        "klettres-data/usr/share/klettres/hu/alpha/a.ogg",
-        "klettres-data/usr/share/klettres/hu/syllab/ab.ogg",
-        "klettres-data/usr/share/klettres/lt/alpha/a.ogg",
-        "klettres-data/usr/share/klettres/xx/alpha/a.ogg",
-        "ktuberling-data/usr/share/ktuberling/sounds/sl/hat.ogg",
-    )
+    rows = read_corpus(f"debian:{debian(tmp_path)}")
     assert Counter(u.speaker for u in rows) == {
         "debian-klettres-hu": 2,
         "debian-klettres-lt": 1,
+        "debian-ktuberling-fr": 1,
+        "debian-ktuberling-nn": 1,
         "debian-ktuberling-sl": 1,
     }
     assert {(u.corpus, u.session, u.split) for u in rows} == {
@@ -66,13 +51,13 @@ def test_prompts_are_speech_and_neither_tones_nor_silence(tmp_path: Path) -> Non
     rows = read(
         tmp_path,
         *(
-            f"{PROMPTS}/{name}.wav"
+            f"{PROMPTS}/{name}.g722"
             for name in ("hello", "digits/1", "silence/1", "beep", "confbridge-join", "tt-monkeys")
         ),
-        *(f"{PROMPTS}/{name}.wav" for name in ("confbridge-joined", "tt-monkeysintro")),
-        "asterisk-core-sounds-es-wav/usr/share/asterisk/sounds/es_MX_f_Allison/hello.wav",
+        *(f"{PROMPTS}/{name}.g722" for name in ("confbridge-joined", "tt-monkeysintro")),
+        "asterisk-core-sounds-es-g722/usr/share/asterisk/sounds/es_MX_f_Allison/hello.g722",
     )
-    assert {u.path.name for u in rows} == {"hello.wav", "1.wav", "confbridge-joined.wav", "tt-monkeysintro.wav"}
+    assert {u.path.name for u in rows} == {"hello.g722", "1.g722", "confbridge-joined.g722", "tt-monkeysintro.g722"}
     assert {(u.speaker, u.gender) for u in rows} == {("debian-allison-smith", "f")}, "one person, two languages"
     assert len({u.session for u in rows}) == 2
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from training.augment.mel import AugmentConfig, augment
+from training.crops import crop_frames
 from training.feature_store import FeatureStore
-from training.sampling import CropSampler, crop_frames
+from training.sampling import CropSampler
 
 N_MELS = 4
 
@@ -82,12 +83,12 @@ def test_versions_of_a_clip_are_one_group_and_all_are_drawn() -> None:
 
 
 def test_processes_of_one_run_draw_different_batches() -> None:
-    other = CropSampler(SAMPLER.features, seed=5, rank=1)
+    other = CropSampler(SAMPLER.source, seed=5, rank=1)
     assert not other.pairs(7, 8, 20).log_mels.equal(SAMPLER.pairs(7, 8, 20).log_mels)
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
-    again = CropSampler(SAMPLER.features, seed=5)
+    again = CropSampler(SAMPLER.source, seed=5)
     assert again.pairs(7, 8, 20).log_mels.equal(SAMPLER.pairs(7, 8, 20).log_mels)
     assert not again.pairs(8, 8, 20).log_mels.equal(SAMPLER.pairs(7, 8, 20).log_mels)
 
@@ -100,7 +101,15 @@ def test_a_short_clip_is_repeated_to_fill_the_crop() -> None:
 
 
 FULL = AugmentConfig(
-    noise=1.0, babble=1.0, reverberation=1.0, channel=1.0, band_limit=1.0, gain_db=6.0, mask=1.0, mask_n_mels=2
+    noise=1.0,
+    babble=1.0,
+    reverberation=1.0,
+    channel=1.0,
+    band_limit=1.0,
+    pause=1.0,
+    gain_db=6.0,
+    mask=1.0,
+    mask_n_mels=2,
 )
 
 
@@ -108,7 +117,9 @@ def crops(seed: int = 1, n_mels: int = 40) -> np.ndarray:
     return np.random.default_rng(seed).normal(-5.0, 2.0, (6, n_mels, 80)).clip(min=-9.0).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["noise", "babble", "reverberation", "channel", "band_limit", "gain_db", "mask"])
+@pytest.mark.parametrize(
+    "name", ["noise", "babble", "reverberation", "channel", "band_limit", "pause", "gain_db", "mask"]
+)
 def test_each_effect_changes_the_crop_and_keeps_it_finite(name: str) -> None:
     x = torch.from_numpy(crops())
     y = augment(x.clone(), AugmentConfig(**{name: 6.0 if name == "gain_db" else 1.0}), np.random.default_rng(2))
@@ -138,3 +149,14 @@ def test_noise_is_as_loud_as_asked() -> None:
     signal = x.exp().mean(dim=(1, 2))
     noise = (noisy.exp() - x.exp()).mean(dim=(1, 2))
     assert torch.allclose(10 * torch.log10(signal / noise), torch.full((6,), 10.0), atol=0.1)
+
+
+def test_a_pause_is_made_of_the_crops_quietest_frames() -> None:
+    x = torch.from_numpy(crops())
+    x[:, :, :8] = -8.5  # the quietest tenth of 80 frames
+    paused = augment(x.clone(), AugmentConfig(pause=1.0, pause_fraction=(0.5, 0.5)), np.random.default_rng(2))
+    is_quiet = (paused - -8.5).abs().amax(dim=1) < 0.01
+    # Half the frames, and those of the eight that were not overwritten.
+    assert ((is_quiet.sum(dim=1) >= 40) & (is_quiet.sum(dim=1) <= 48)).all()
+    kept = ~is_quiet
+    assert torch.allclose(paused.permute(0, 2, 1)[kept], x.permute(0, 2, 1)[kept], atol=0.01)

@@ -15,6 +15,7 @@ from training.augment.mel import AugmentConfig
 from training.augment.render import RenderConfig
 from training.augment.voices import Voice
 from training.checkpoint import load_checkpoint, waveform_encoder
+from training.crop_sources import open_crop_source
 from training.dataset import read_prepared
 from training.feature_store import open_features
 from training.prepare import prepare
@@ -52,6 +53,7 @@ FULL = replace(
     finetune=FinetuneConfig(start=0.5, crop_s=(0.5, 0.7)),
     optimiser=replace(RECIPE.optimiser, average_decay=0.9),
 )
+ANEW = replace(FULL, name="anew", render=RenderConfig(n_versions=3, n_rooms=2, anew=True))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, SEED_LIKE, FULL], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", [RECIPE, SEED_LIKE, FULL, ANEW], ids=lambda recipe: recipe.name)
 def test_a_stopped_run_ends_where_an_unstopped_one_does(data: Path, tmp_path: Path, recipe: Recipe) -> None:
     whole = train(recipe, data, tmp_path / "whole")
     train(recipe, data, tmp_path / "parts", max_steps=3)
@@ -110,6 +112,34 @@ def test_features_do_not_depend_on_who_computes_them(data: Path, tmp_path: Path)
     assert alone.groups[0] == alone.groups[1]
     assert first.shape == second.shape
     assert not np.array_equal(first, second)
+
+
+def test_both_crop_sources_have_the_same_groups(data: Path, tmp_path: Path) -> None:
+    rows = read_prepared(data / "utterances.csv", "train")
+    ahead, anew = (open_crop_source(recipe, rows, tmp_path) for recipe in (FULL, ANEW))
+    assert ahead.classes == anew.classes
+    assert ahead.groups_of == anew.groups_of
+
+
+def test_a_crop_of_the_clip_itself_is_the_same_from_either_source(data: Path, tmp_path: Path) -> None:
+    rows = read_prepared(data / "utterances.csv", "train")
+    ahead, anew = (open_crop_source(recipe, rows, tmp_path) for recipe in (FULL, ANEW))
+    # Longer than the clip, so that it holds all of the clip's 98 frames from a random one on.
+    crops = [source.crop(0, 0, 1, 120, 0.0, np.random.default_rng(1)) for source in (ahead, anew)]
+    assert crops[0].shape == crops[1].shape == (120, 20)
+    a, b = (np.sort(crop[:98], axis=0) for crop in crops)
+    assert np.abs(a - b).max() < 0.02  # float16 and 16-bit samples
+
+
+def test_a_rendered_crop_differs_and_repeats_with_its_generator(data: Path, tmp_path: Path) -> None:
+    source = open_crop_source(
+        replace(ANEW, render=replace(ANEW.render, n_versions=1_000_000)),
+        read_prepared(data / "utterances.csv", "train"),
+        tmp_path,
+    )
+    plain, a, b = (source.crop(1, 0, 1, 40, rendered, np.random.default_rng(5)) for rendered in (0.0, 1.0, 1.0))
+    assert np.array_equal(a, b)
+    assert np.abs(a - plain).max() > 0.1
 
 
 def test_the_log_has_every_step_once_and_the_curves_are_drawn(data: Path, tmp_path: Path) -> None:

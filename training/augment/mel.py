@@ -39,6 +39,10 @@ class AugmentConfig:
     channel: float = 0.0
     channel_db: float = 6.0
     band_limit: float = 0.0
+    pause: float = 0.0
+    """Speech in the crop gives way to the quietest of its own frames at both ends, as where somebody says one word."""
+    pause_fraction: tuple[float, float] = (0.2, 0.7)
+    """Share of the crop that becomes pause."""
     gain_db: float = 0.0
     mask: float = 0.0
     mask_n_mels: int = 12
@@ -58,6 +62,8 @@ def augment(log_mels: Tensor, config: AugmentConfig, rng: np.random.Generator, s
     def hit(probability: float) -> NDArray[np.bool_]:
         return rng.random(n_crops) < probability * strength
 
+    for crop in np.flatnonzero(hit(config.pause)):
+        _pause(power[crop], rng.uniform(*config.pause_fraction), rng)
     for crop in np.flatnonzero(hit(config.reverberation)):
         t60_s, direct_db = rng.uniform(*config.reverberation_t60_s), rng.uniform(*config.reverberation_direct_db)
         power[crop] = _reverberate(power[crop], t60_s, direct_db)
@@ -90,6 +96,17 @@ def augment(log_mels: Tensor, config: AugmentConfig, rng: np.random.Generator, s
         first = int(rng.integers(0, n_frames - n_hidden + 1))
         changed[crop, :, first : first + n_hidden] = fill
     return changed
+
+
+def _pause(power: NDArray[np.float32], fraction: float, rng: np.random.Generator) -> None:
+    """Overwrites `fraction` of the frames, split over both ends, with a random order of the quietest tenth of them."""
+    n_frames = power.shape[1]
+    n_paused = int(fraction * n_frames)
+    n_before = int(rng.integers(n_paused + 1))
+    quietest = np.argsort(power.sum(axis=0))[: max(1, n_frames // 10)]
+    chosen = power[:, rng.choice(quietest, n_paused)]
+    power[:, :n_before] = chosen[:, :n_before]
+    power[:, n_frames - (n_paused - n_before) :] = chosen[:, n_before:]
 
 
 def _reverberate(power: NDArray[np.float32], t60_s: float, direct_db: float) -> NDArray[np.float32]:

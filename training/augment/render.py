@@ -1,7 +1,8 @@
 """The chain over a waveform: room, other sounds, microphone and line, in the order in which they happen.
 
-Rooms and codecs are too slow to draw anew for every crop on a CPU, so each clip is rendered once into a few versions,
-and every crop is taken from one of them; what is cheap (`mel.py`) is drawn anew for every crop.
+Rooms and codecs are too slow to draw anew for every crop where the encoder trains on the same CPU, so by default each clip
+is rendered once into a few versions, and every crop is taken from one of them; what is cheap (`mel.py`) is drawn anew
+for every crop.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ class RenderConfig:
     """Versions of each clip, and the probability that each effect is in one; the first version is the clip itself."""
 
     n_versions: int = 1
+    anew: bool = False
+    """Render every crop anew instead of every clip ahead: less disk and more variety, for more CPU. One crop in
+    `n_versions` is then still the clip itself."""
     n_rooms: int = 64
     room: float = 0.5
     room_t60_s: tuple[float, float] = (0.15, 0.7)

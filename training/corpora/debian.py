@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.corpora.debian_voices import PACKAGES, VoicePackage
-from training.corpora.utterance import CorpusError, Utterance
-
-AUDIO_SUFFIXES = (".ogg", ".opus", ".wav")
+from training.corpora.utterance import AUDIO_SUFFIXES, CorpusError, Utterance
 
 
 def read_debian(root: Path) -> Iterator[Utterance]:
@@ -32,7 +30,7 @@ def read_debian(root: Path) -> Iterator[Utterance]:
 def _read_package(folder: Path, package: VoicePackage) -> Iterator[Utterance]:
     sounds = folder / package.sounds
     empty = True
-    for audio in sorted(path for path in sounds.rglob("*") if path.suffix in AUDIO_SUFFIXES):
+    for audio in sorted(path for path in sounds.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
         match = package.pattern.fullmatch(audio.relative_to(sounds).as_posix())
         voice = package.voices.get(match["voice"]) if match else None
         if voice is None:

@@ -1,7 +1,8 @@
 """Who speaks in which Debian package, and under which licence (each package's usr/share/doc/PACKAGE/copyright).
 
-A language is taken from one package only, unless a package names the speaker or the voices are of different sex: the
-volunteer who recorded Danish letters may well have recorded Danish stamps, and one person must not become two classes.
+No package says who recorded which of its languages, so one volunteer may stand behind two of them, and one person must
+not become two classes. A voice is here only if its clips hang together and no other voice here is as near as one person's
+two languages are; docs/training.md says how that was measured and what was left out for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Voice:
 class VoicePackage:
     name: str
     licence: str
+    """Of the recordings; all are free. Those without a licence of their own are under the package's."""
     sounds: str
     """Folder of the recordings, below the unpacked package."""
     pattern: re.Pattern[str]
@@ -36,15 +38,16 @@ def _by_language(package: str, languages: str) -> dict[str, Voice]:
 
 ASTERISK = "usr/share/asterisk/sounds"
 PROMPT = re.compile(
-    r"(?P<voice>\w+)/(?!silence/)(?!(?:.*/)?(?:beep|beeperr|ascending-2tone|descending-2tone|tt-monkeys|confbridge-(?:join|leave))\.wav)"
-    r".+\.wav"
+    r"(?P<voice>\w+)/(?!silence/)"
+    r"(?!(?:beep|beeperr|ascending-2tone|descending-2tone|tt-monkeys|confbridge-(?:join|leave))\.)"
+    r".+\.(?:g722|gsm|wav)"
 )
 """Every prompt but silences, tones and monkeys."""
 FILLETS = "usr/share/games/fillets-ng/sound"
 
 
 def _fillets(language: str) -> VoicePackage:
-    """The game's two fish talk: `m` (malá, small) is the woman, `v` (velká, big) the man; other characters are left out."""
+    """The game's two fish, `m` (malá, small) and `v` (velká, big); what else speaks is often distorted and left out."""
     return VoicePackage(
         f"fillets-ng-data-{language}",
         "GPL-2",
@@ -52,6 +55,10 @@ def _fillets(language: str) -> VoicePackage:
         re.compile(rf".+/{language}/(?:[^/-]+-)?(?P<voice>[mv])-[^/]+\.ogg"),
         {"m": Voice(f"fillets-{language}-small"), "v": Voice(f"fillets-{language}-big")},
     )
+
+
+def _prompts(package: str, licence: str, folder: str, voice: Voice) -> VoicePackage:
+    return VoicePackage(package, licence, ASTERISK, PROMPT, {folder: voice})
 
 
 PACKAGES: tuple[VoicePackage, ...] = (
@@ -67,14 +74,14 @@ PACKAGES: tuple[VoicePackage, ...] = (
         "GPL-2+",
         "usr/share/klettres",
         re.compile(r"(?P<voice>\w+)/(?:alpha|syllab)/[^/]+\.ogg"),
-        _by_language("klettres", "ar de en_GB he hu lt ml nb pt_BR tn uk"),
+        _by_language("klettres", "ar en en_GB es fr he hu it lt ml nb ru"),
     ),
     VoicePackage(
         "ktuberling-data",
         "GPL-2+",
         "usr/share/ktuberling/sounds",
         re.compile(r"(?P<voice>\w+)/[^/]+\.(?:ogg|opus|wav)"),
-        _by_language("ktuberling", "fi ga gl sl sr sv wa"),
+        _by_language("ktuberling", "ca de el es fi fr ga gl lt nn pt ro sl sr sv uk wa"),
     ),
     _fillets("cs"),
     _fillets("nl"),
@@ -85,34 +92,12 @@ PACKAGES: tuple[VoicePackage, ...] = (
         re.compile(r".+/(?P<voice>[35])\.ogg"),
         {"3": Voice("gcin-3"), "5": Voice("gcin-5")},
     ),
-    VoicePackage(
-        "asterisk-core-sounds-en-wav",
-        "CC-BY-SA-3.0",
-        ASTERISK,
-        PROMPT,
-        {"en_US_f_Allison": Voice("allison-smith", "f")},
-    ),
-    VoicePackage(
-        "asterisk-core-sounds-es-wav",
-        "CC-BY-SA-3.0",
-        ASTERISK,
-        PROMPT,
-        {"es_MX_f_Allison": Voice("allison-smith", "f")},
-    ),
-    VoicePackage(
-        "asterisk-core-sounds-fr-wav", "CC-BY-SA-3.0", ASTERISK, PROMPT, {"fr_CA_f_June": Voice("june-wallack", "f")}
-    ),
-    VoicePackage(
-        "asterisk-core-sounds-it-wav", "CC-BY-3.0", ASTERISK, PROMPT, {"it_IT_m_Carlo": Voice("carlo-flora", "m")}
-    ),
-    VoicePackage(
-        "asterisk-core-sounds-ru-wav", "CC-BY-3.0", ASTERISK, PROMPT, {"ru_RU_f_IvrvoiceRU": Voice("ivrvoice-ru", "f")}
-    ),
-    VoicePackage(
-        "asterisk-prompt-it-menardi-wav",
-        "CC-BY-SA-3.0-it",
-        ASTERISK,
-        PROMPT,
-        {"it_IT_f_Menardi": Voice("paola-dal-zot", "f")},
-    ),
+    # The same prompts come as .wav at 8 kHz and as .gsm; G.722 keeps the band up to 7 kHz.
+    _prompts("asterisk-core-sounds-en-g722", "CC-BY-SA-3.0", "en_US_f_Allison", Voice("allison-smith", "f")),
+    _prompts("asterisk-core-sounds-es-g722", "CC-BY-SA-3.0", "es_MX_f_Allison", Voice("allison-smith", "f")),
+    _prompts("asterisk-core-sounds-fr-g722", "CC-BY-SA-3.0", "fr_CA_f_June", Voice("june-wallack", "f")),
+    _prompts("asterisk-core-sounds-it-g722", "CC-BY-3.0", "it_IT_m_Carlo", Voice("carlo-flora")),
+    _prompts("asterisk-core-sounds-ru-g722", "CC-BY-3.0", "ru_RU_f_IvrvoiceRU", Voice("ivrvoice-ru", "f")),
+    _prompts("asterisk-prompt-it-menardi-wav", "CC-BY-SA-3.0-it", "it_IT_f_Menardi", Voice("paola-dal-zot", "f")),
+    _prompts("asterisk-prompt-fr-armelle", "BSD-like", "fr", Voice("armelle-desjardins", "f")),
 )

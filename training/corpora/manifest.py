@@ -1,17 +1,19 @@
-"""A CSV manifest: columns path, corpus, split, speaker, session, gender; others are ignored.
+"""A CSV manifest: columns path, corpus, split, speaker, session, gender, age; others are ignored.
 
-Paths are relative to the manifest's folder. `dev` and `validation` are the same split; an empty split is assigned.
+Paths are relative to the manifest's folder, ages are in years. `dev` and `validation` are the same split; an empty split is assigned.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from training.corpora.utterance import CorpusError, Split, Utterance
 
 REQUIRED_COLUMNS = ("path", "speaker")
+MAX_AGE = 130
 SPLIT_NAMES: dict[str, Split | None] = {
     "": None,
     "train": "train",
@@ -22,7 +24,7 @@ SPLIT_NAMES: dict[str, Split | None] = {
 
 
 def read_manifest(path: Path) -> Iterator[Utterance]:
-    """Raises CorpusError naming the line for a missing column, an unknown split or an absent file."""
+    """Raises CorpusError naming the line for a missing column, an unknown split, an absent file or an age that is none."""
     manifest = path / "manifest.csv" if path.is_dir() else path
     if not manifest.is_file():
         raise CorpusError(
@@ -53,4 +55,17 @@ def read_manifest(path: Path) -> Iterator[Utterance]:
                 session=row.get("session") or "1",
                 gender=(row.get("gender") or "").lower()[:1],
                 split=SPLIT_NAMES[split],
+                age=_read_age(row.get("age") or "", f"{manifest} line {number}"),
             )
+
+
+def _read_age(text: str, where: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        age = float(text)
+    except ValueError:
+        age = math.nan
+    if not 0 < age < MAX_AGE:
+        raise CorpusError(f"{where}: age is {text!r}; allowed are years between 0 and {MAX_AGE}, or nothing")
+    return age

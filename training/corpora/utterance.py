@@ -12,6 +12,10 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".webm", ".m4a", ".mp4", ".gsm", ".g722"})
+"""How files are named that `read_samples` reads. In lower case; compare `path.suffix.lower()`."""
+
+
 class CorpusError(InvalidArgument):
     """A corpus folder or manifest that cannot be read as what it was said to be."""
 
@@ -29,3 +33,5 @@ class Utterance:
     """`f`, `m` or empty where the corpus does not say."""
     split: Split | None
     """None where the corpus has no split of its own; `splits.py` then assigns one."""
+    age: float | None = None
+    """Years, at the recording; None where the corpus does not say."""
