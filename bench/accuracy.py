@@ -34,9 +34,10 @@ from model.waveform import SAMPLE_RATE_HZ, Samples
 from training.bootstrap import bootstrap_interval, speaker_weights
 from training.dataset import read_samples
 from training.encoders import embed_files
+from training.heard import hear_whole
 from training.metrics import Labels, Scores, cllr_bits, eer, error_curve, min_cllr_bits, min_dcf, rates_at
 from training.recipe import load_recipe
-from training.trial_scores import score_trials
+from training.trial_scores import score_trials, trial_llrs
 from training.trials import Trials, read_trials
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,12 +131,6 @@ def act_dcf(llrs: Scores, labels: Labels, p_target: float) -> float:
     """Normalised detection cost, costs 1, of whoever believes the LLRs: accepts where llr >= -logit(p_target)."""
     fmr, fnmr = rates_at(llrs, labels, -logit(p_target))
     return (p_target * fnmr + (1.0 - p_target) * fmr) / min(p_target, 1.0 - p_target)
-
-
-def llrs_of(bundle: Bundle, scores: Scores) -> Scores:
-    """The bundle's natural-log likelihood ratios of trials, (n_trials,)."""
-    llrs: Scores = bundle.calibration.llr(scores)
-    return llrs
 
 
 class Embeddings:
@@ -253,10 +248,13 @@ def main() -> None:
     for name, encoder in encoders.items():
         embeddings = Embeddings(name, encoder)
         for trials in lists:
-            scores = score_trials(trials, embeddings.of(trials), "cosine")
-            accuracies.setdefault(name, {})[trials.name] = Accuracy.of(trials, scores)
             if name == "default":
-                honesty[trials.name] = Honesty.of(llrs_of(bundle, scores), trials.labels)
+                # With net speech and noise of every clip: the LLRs of the service need them.
+                heard = hear_whole(shipped, trials.paths, f"{trials.name}: {name}")
+                honesty[trials.name] = Honesty.of(trial_llrs(trials, heard, bundle.likelihood), trials.labels)
+            of_list = heard.embeddings if name == "default" else embeddings.of(trials)
+            scores = score_trials(trials, of_list, "cosine")
+            accuracies.setdefault(name, {})[trials.name] = Accuracy.of(trials, scores)
     console = Console(width=160)
     console.print(accuracy_table(bundle, accuracies))
     console.print(honesty_table(honesty))
