@@ -1,6 +1,7 @@
 """The versioned folder that an encoder ships in: write, verify, load.
 
     bundle.json    the card: what the encoder is, how it was trained, measured and calibrated, and "files"
+    card.md        the same for people, with the slices of its evaluation; a bundle may lack it
     encoder.ts     TorchScript, the mel front end inside: samples in, embeddings out
 
 An imported ONNX encoder ships as two files instead: front_end.ts (TorchScript, samples to features) and encoder.onnx.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from model.errors import BundleError
 
 FORMAT_VERSION = 1
 CARD = "bundle.json"
+PROSE = "card.md"
 ENCODER = "encoder.ts"
 FRONT_END = "front_end.ts"
 GRAPH = "encoder.onnx"
@@ -47,6 +49,8 @@ class Bundle:
     calibration: Calibration
     operating_points: Mapping[str, OperatingPoint]
     card: Mapping[str, Any]
+    prose: str | None
+    """card.md, where the bundle has one."""
 
     @property
     def encoder_path(self) -> Path:
@@ -94,10 +98,13 @@ def write_card(
     calibration: Calibration,
     operating_points: Mapping[str, OperatingPoint],
     about: Mapping[str, Any],
+    prose: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> None:
-    """Writes bundle.json over the files that are in `folder`; `about` is the rest of the card."""
-    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD}
-    card = {
+    """Writes bundle.json over the files that are in `folder`; `about` is the rest of the card.
+
+    `prose` turns the card, which then says all but "files", into the text of card.md.
+    """
+    card: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "bundle_id": f"{about.get('name', 'bundle')}-{encoder_id[:8]}-{calibration.calibration_id[:8]}",
         "encoder_id": encoder_id,
@@ -106,8 +113,15 @@ def write_card(
         **about,
         "calibration": asdict(calibration),
         "operating_points": {name: asdict(point) for name, point in operating_points.items()},
-        "files": files,
     }
+    seal_card(folder, card, prose)
+
+
+def seal_card(folder: Path, card: dict[str, Any], prose: Callable[[Mapping[str, Any]], str] | None = None) -> None:
+    """Writes a card whose "files" are yet to be filled in, or filled in anew, as the last file of the folder."""
+    if prose is not None:
+        (folder / PROSE).write_text(prose(card), encoding="utf-8")
+    card["files"] = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD}
     part = folder / f"{CARD}.part"
     part.write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(folder / CARD)
@@ -134,8 +148,17 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
         _verify_files(path, files, (FRONT_END, GRAPH) if is_graph(card) else (ENCODER,))
         calibration = Calibration(**card["calibration"])
         points = {name: operating_point_from(point) for name, point in card["operating_points"].items()}
+        prose = (path / PROSE).read_text(encoding="utf-8") if PROSE in files else None
         bundle = Bundle(
-            path, sha256, card["bundle_id"], card["encoder_id"], int(card["n_embedding"]), calibration, points, card
+            path,
+            sha256,
+            card["bundle_id"],
+            card["encoder_id"],
+            int(card["n_embedding"]),
+            calibration,
+            points,
+            card,
+            prose,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{card_path} is not a bundle card: {type(error).__name__} {error}") from error
