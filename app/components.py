@@ -110,4 +110,5 @@ def _facts(bundle: Bundle, embedder: BundleEmbedder) -> ModelFacts:
         card=bundle.card,
         device=embedder.device,
         engine=embedder.engine,
+        prose=bundle.prose,
     )
