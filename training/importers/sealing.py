@@ -10,7 +10,7 @@ from model.bundle import ENCODER, FRONT_END, GRAPH, IMPORTED, load_bundle, write
 from model.errors import InvalidArgument
 from training.calibrate import CalibrationResult
 from training.importers.folder import read_import
-from training.model_card import write_model_card
+from training.model_card import model_card
 
 
 def seal(folder: Path, calibration: CalibrationResult) -> Path:
@@ -47,8 +47,9 @@ def seal(folder: Path, calibration: CalibrationResult) -> Path:
             calibration=calibration.calibration,
             operating_points=calibration.operating_points,
             about=about,
+            prose=model_card,
         )
-        write_model_card(load_bundle(fresh).card, fresh / "MODEL_CARD.md")
+        load_bundle(fresh)
         folder.rename(replaced)
         fresh.rename(folder)
     return folder
