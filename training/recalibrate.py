@@ -6,13 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from model.bundle import CARD, COHORT, load_bundle, write_card
+from model.bundle import CARD, COHORT, PROSE, load_bundle, write_card
 from model.errors import InvalidArgument
 from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
-from training.model_card import write_model_card
+from training.model_card import model_card
 
-PROSE = "MODEL_CARD.md"
 OF_THE_WRITER = ("format_version", "bundle_id", "encoder_id", "n_embedding", "calibration", "operating_points", "files")
 """What `write_card` says by itself; the rest of the old card goes over into the new one."""
 
@@ -36,7 +35,7 @@ def recalibrate(bundle_path: Path, calibration: CalibrationResult, out: Path) ->
         folder, replaced = Path(scratch) / "bundle", Path(scratch) / "replaced"
         folder.mkdir()
         for name in bundle.card["files"]:
-            if name not in (CARD, COHORT):
+            if name not in (CARD, COHORT, PROSE):
                 shutil.copyfile(bundle_path / name, folder / name)
         write_card(
             folder,
@@ -45,10 +44,9 @@ def recalibrate(bundle_path: Path, calibration: CalibrationResult, out: Path) ->
             likelihood=calibration.likelihood,
             operating_points=calibration.operating_points,
             about=about,
+            prose=model_card,
         )
-        card = load_bundle(folder).card
-        if (bundle_path / PROSE).is_file():
-            write_model_card(card, folder / PROSE)
+        load_bundle(folder)
         if out.exists():
             out.rename(replaced)
         folder.rename(out)
