@@ -10,6 +10,16 @@ from training.report_rows import number, number_interval, on_best_scale, percent
 from training.reports import ALL, Evaluation
 from training.served_worse import served_worse
 
+_FEATURES = {
+    "speech": "net speech",
+    "speech_both": "net speech",
+    "clips": "number of clips",
+    "clips_both": "number of clips",
+    "clarity": "signal-to-noise ratio",
+    "clarity_both": "signal-to-noise ratio",
+}
+"""What the calibration knows beside the score, in words."""
+
 
 def model_card(card: Mapping[str, Any], measured: Sequence[Evaluation] = (), history: Sequence[Evaluation] = ()) -> str:
     """Markdown. `card` is what bundle.json says, `measured` are this encoder's evaluations, `history` those of encoders
@@ -17,10 +27,12 @@ def model_card(card: Mapping[str, Any], measured: Sequence[Evaluation] = (), his
     rows = on_best_scale(measured)
     whole = [row for row in rows if row.slice == ALL]
     slices = [row for row in rows if row.slice != ALL and row.slice.on != "probe"]
+    kinds = card["calibration_data"].get("kinds", [])
     sections = [
         [f"# Model card: {card['bundle_id']}", "", "Made by `vouch-train`; do not edit.", "", *_facts(card)],
         ["## Data and licences", "", *_data(card, dict.fromkeys(row.trials for row in whole))],
         ["## Operating points", "", *_operating_points(card)],
+        *([["## What the LLRs are worth", "", *_kinds(card["calibration_data"])]] if kinds else []),
         ["## Error rates", "", *_error_rates(whole)],
     ]
     if slices:
@@ -39,10 +51,16 @@ def _facts(card: Mapping[str, Any]) -> Iterable[str]:
     size = f"{card['n_parameters']:,} parameters, " if card.get("n_parameters") else ""
     yield f"- **Encoder** `{card['encoder_id']}`: {size}{card['n_embedding']}-dimensional embedding; licence {card['licence']}."
     yield f"- **Trained** {_trained(training)}."
+    known = [_FEATURES.get(term["feature"], term["feature"]) for term in card["calibration"].get("terms", [])]
+    of_what = f"score and {', '.join(dict.fromkeys(known))}" if known else "score alone"
+    where = "on speakers that the fit did not hear" if calibration.get("is_held_out") else "there"
     yield (
-        f"- **Calibrated** on {calibration['fitted_on']}: Cllr {number(calibration['cllr_bits'])} bits there, least possible "
-        f"{number(calibration['min_cllr_bits'])}. Id `{card['calibration']['calibration_id']}`."
+        f"- **Calibrated** on {calibration['fitted_on']}, LLR from {of_what}: Cllr {number(calibration['cllr_bits'])} bits {where}, "
+        f"least possible {number(calibration['min_cllr_bits'])}. Id `{card['calibration']['calibration_id']}`."
     )
+    normalisation = calibration.get("normalisation")
+    if normalisation:
+        yield f"- **Score normalisation** (AS-norm) is {'on' if normalisation['is_on'] else 'off'}: {normalisation['reason']}."
 
 
 def _trained(training: Mapping[str, Any]) -> str:
@@ -84,6 +102,22 @@ def _operating_points(card: Mapping[str, Any]) -> Iterable[str]:
     for name, why in card["calibration_data"].get("unsupported_operating_points", {}).items():
         yield ""
         yield f"`{name}` is not written: {why}."
+
+
+def _kinds(calibration: Mapping[str, Any]) -> Iterable[str]:
+    """By kind of trial, as the calibration measured it; the lists below are another matter."""
+    heard = (
+        "that the fit did not hear" if calibration["is_held_out"] else "that it was fitted on, too few to hold any out"
+    )
+    yield f"On the calibration's own corpora, between speakers {heard}. Cllr in bits."
+    yield ""
+    yield "| trials | target + non-target | Cllr, least / actual |"
+    yield "| --- | --- | --- |"
+    for kind in calibration["kinds"]:
+        yield (
+            f"| {kind['trials']} | {kind['n_target']:,} + {kind['n_non_target']:,} "
+            f"| {number(kind['min_cllr_bits'])} / {number(kind['cllr_bits'])} |"
+        )
 
 
 def _error_rates(rows: Sequence[Evaluation]) -> Iterable[str]:

@@ -33,17 +33,20 @@ class CosineScorer:
     def __call__(
         self, references: HeardClips, of_reference: NDArray[np.int64], probes: HeardClips, of_probe: NDArray[np.int64]
     ) -> tuple[Scores, Scores | None]:
-        means = unit(references.embeddings[of_reference].mean(axis=1))
-        cosines: Scores = np.einsum("td,td->t", means, probes.embeddings[of_probe], dtype=np.float64)
+        # Many trials share a reference or a probe: each is set beside the cohort once.
+        rows, number = np.unique(of_reference, axis=0, return_inverse=True)
+        number = number.reshape(-1)
+        means = unit(references.embeddings[rows].mean(axis=1))
+        cosines: Scores = np.einsum("td,td->t", means[number], probes.embeddings[of_probe], dtype=np.float64)
         if self.likelihood is None:
             return cosines, None
-        enrolled = self.likelihood.side(means, _together(references, of_reference))
-        probe = self.likelihood.side(probes.embeddings[of_probe], probes.information[of_probe])
-        return cosines, self.likelihood.llr(cosines, enrolled, probe)
+        enrolled = self.likelihood.side(means, _together(references, rows))
+        tested = self.likelihood.side(probes.embeddings, probes.information)
+        return cosines, self.likelihood.llr(cosines, enrolled[number], tested[of_probe])
 
 
 def _together(clips: HeardClips, of_reference: NDArray[np.int64]) -> SideInformation:
-    """Of references, each made of the clips (n_trials, n_clips) whose rows are given."""
+    """Of references, each made of the clips (n_references, n_clips) whose rows are given."""
     snr_db = clips.snr_db[of_reference]
     n_measured = (~np.isnan(snr_db)).sum(axis=1)
     mean_snr_db = np.where(n_measured > 0, np.nansum(snr_db, axis=1) / np.maximum(n_measured, 1), np.nan)

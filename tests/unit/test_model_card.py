@@ -92,6 +92,25 @@ def test_an_imported_encoder_was_trained_elsewhere() -> None:
     assert "| VoxCeleb1 | training | CC BY 4.0 for the lists" in text
 
 
+def test_the_calibration_says_what_it_knows_and_what_it_is_worth() -> None:
+    about = card()
+    about["calibration"]["terms"] = [{"feature": "speech"}, {"feature": "speech_both"}, {"feature": "clips"}]
+    about["calibration_data"] |= {
+        "is_held_out": True,
+        "kinds": [
+            {"trials": "3 against 1", "n_target": 900, "n_non_target": 9_000, "cllr_bits": 0.07, "min_cllr_bits": 0.06}
+        ],
+        "normalisation": {"is_on": False, "reason": "it costs other corpora more"},
+    }
+    text = model_card(about)
+    assert (
+        "LLR from score and net speech, number of clips: Cllr 0.136 bits on speakers that the fit did not hear" in text
+    )
+    assert "- **Score normalisation** (AS-norm) is off: it costs other corpora more.\n" in text
+    assert "| 3 against 1 | 900 + 9,000 | 0.060 / 0.070 |" in section(text, "What the LLRs are worth")
+    assert "LLR from score alone: Cllr 0.136 bits there" in model_card(card())
+
+
 def test_rates_stand_with_their_intervals() -> None:
     rates = section(model_card(card(), own_rows()), "Error rates")
     assert (
