@@ -111,4 +111,5 @@ def _facts(bundle: Bundle, embedder: BundleEmbedder) -> ModelFacts:
         card=bundle.card,
         device=embedder.device,
         engine=embedder.engine,
+        prose=bundle.prose,
     )

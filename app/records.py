@@ -174,3 +174,5 @@ class ModelFacts:
     """The bundle's own account of itself: training data, measured error rates, licence, limits."""
     device: str
     engine: str
+    prose: str | None = None
+    """The card as Markdown, for people; None where the bundle has none."""

@@ -33,10 +33,10 @@ from model.scoring import Embedding
 from model.waveform import SAMPLE_RATE_HZ, Samples
 from training.bootstrap import bootstrap_interval, speaker_weights
 from training.dataset import read_samples
-from training.encoders import embed_files
+from training.heard import HeardClips, hear_whole
 from training.metrics import Labels, Scores, cllr_bits, eer, error_curve, min_cllr_bits, min_dcf, rates_at
 from training.recipe import load_recipe
-from training.trial_scores import score_trials
+from training.trial_scores import score_trials, trial_llrs
 from training.trials import Trials, read_trials
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,26 +132,38 @@ def act_dcf(llrs: Scores, labels: Labels, p_target: float) -> float:
     return (p_target * fnmr + (1.0 - p_target) * fmr) / min(p_target, 1.0 - p_target)
 
 
-def llrs_of(bundle: Bundle, scores: Scores) -> Scores:
-    """The bundle's natural-log likelihood ratios of trials, (n_trials,)."""
-    llrs: Scores = bundle.calibration.llr(scores)
-    return llrs
-
-
-class Embeddings:
-    """Of one encoder; a clip that several lists name is embedded once."""
+class Hearing:
+    """Of one encoder; a clip that several lists name is heard once."""
 
     def __init__(self, name: str, encoder: nn.Module) -> None:
         self._name, self._encoder = name, encoder
-        self._known: dict[Path, Embedding] = {}
+        self._heard: HeardClips | None = None
+        self._rows: dict[Path, int] = {}
 
-    def of(self, trials: Trials) -> Embedding:
-        """(n_clips, n_embedding) in the order of the list's clips."""
-        missing = [path for path in trials.paths if path not in self._known]
+    def of(self, trials: Trials) -> HeardClips:
+        """A row for each of the list's clips, in their order."""
+        missing = [path for path in trials.paths if path not in self._rows]
         if missing:
-            found = embed_files(self._encoder, missing, f"{trials.name}, {self._name}")
-            self._known.update(zip(missing, found, strict=True))
-        return np.stack([self._known[path] for path in trials.paths])
+            found = hear_whole(self._encoder, missing, f"{trials.name}, {self._name}")
+            self._rows.update(zip(missing, range(len(self._rows), len(self._rows) + len(missing)), strict=True))
+            self._heard = found if self._heard is None else _together(self._heard, found)
+        assert self._heard is not None
+        rows = np.array([self._rows[path] for path in trials.paths])
+        return HeardClips(
+            np.arange(len(rows)),
+            self._heard.embeddings[rows],
+            self._heard.speech_s[rows],
+            self._heard.snr_db[rows],
+        )
+
+
+def _together(one: HeardClips, other: HeardClips) -> HeardClips:
+    return HeardClips(
+        np.concatenate([one.clips, other.clips + len(one)]),
+        np.concatenate([one.embeddings, other.embeddings]),
+        np.concatenate([one.speech_s, other.speech_s]),
+        np.concatenate([one.snr_db, other.snr_db]),
+    )
 
 
 # --- CPU time -----------------------------------------------------------------------------------------------------
@@ -251,12 +263,13 @@ def main() -> None:
     accuracies: dict[str, dict[str, Accuracy]] = {}
     honesty: dict[str, Honesty] = {}
     for name, encoder in encoders.items():
-        embeddings = Embeddings(name, encoder)
+        hearing = Hearing(name, encoder)
         for trials in lists:
-            scores = score_trials(trials, embeddings.of(trials), "cosine")
+            heard = hearing.of(trials)
+            scores = score_trials(trials, heard.embeddings, "cosine")
             accuracies.setdefault(name, {})[trials.name] = Accuracy.of(trials, scores)
             if name == "default":
-                honesty[trials.name] = Honesty.of(llrs_of(bundle, scores), trials.labels)
+                honesty[trials.name] = Honesty.of(trial_llrs(trials, heard, bundle.likelihood), trials.labels)
     console = Console(width=160)
     console.print(accuracy_table(bundle, accuracies))
     console.print(honesty_table(honesty))

@@ -1,6 +1,7 @@
 """The versioned folder that an encoder ships in: write, verify, load.
 
     bundle.json    the card: what the encoder is, how it was trained, measured and calibrated, and "files"
+    card.md        the same for people, with the slices of its evaluation; a bundle may lack it
     encoder.ts     TorchScript, the mel front end inside: samples in, embeddings out
     cohort.npy     where scores are normalised: the cohort's embeddings, (n_voices, n_embedding) float16
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ FORMAT_VERSION = 2
 LINE_ONLY_VERSION = 1
 """Before side information and cohorts."""
 CARD = "bundle.json"
+PROSE = "card.md"
 ENCODER = "encoder.ts"
 FRONT_END = "front_end.ts"
 GRAPH = "encoder.onnx"
@@ -58,6 +60,8 @@ class Bundle:
     calibration_id: str
     operating_points: Mapping[str, OperatingPoint]
     card: Mapping[str, Any]
+    prose: str | None
+    """card.md, where the bundle has one."""
 
     @property
     def encoder_path(self) -> Path:
@@ -116,13 +120,16 @@ def write_card(
     likelihood: LikelihoodModel,
     operating_points: Mapping[str, OperatingPoint],
     about: Mapping[str, Any],
+    prose: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> None:
-    """Writes the cohort, where there is one, and bundle.json over the files in `folder`; `about` is the rest of the card."""
+    """Writes the cohort, where there is one, and bundle.json over the files in `folder`; `about` is the rest of the card.
+
+    `prose` turns the card, which then says all but "files", into the text of card.md.
+    """
     if likelihood.cohort is not None:
         write_cohort(likelihood.cohort, folder / COHORT)
-    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD}
     calibration_id = calibration_id_of(likelihood, operating_points)
-    card = {
+    card: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "bundle_id": f"{about.get('name', 'bundle')}-{encoder_id[:8]}-{calibration_id[:8]}",
         "encoder_id": encoder_id,
@@ -131,8 +138,15 @@ def write_card(
         **about,
         "calibration": {**calibration_table(likelihood), "calibration_id": calibration_id},
         "operating_points": {name: asdict(point) for name, point in operating_points.items()},
-        "files": files,
     }
+    seal_card(folder, card, prose)
+
+
+def seal_card(folder: Path, card: dict[str, Any], prose: Callable[[Mapping[str, Any]], str] | None = None) -> None:
+    """Writes a card whose "files" are yet to be filled in, or filled in anew, as the last file of the folder."""
+    if prose is not None:
+        (folder / PROSE).write_text(prose(card), encoding="utf-8")
+    card["files"] = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD}
     part = folder / f"{CARD}.part"
     part.write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     part.replace(folder / CARD)
@@ -205,6 +219,7 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             calibration_id=calibration_id,
             operating_points=points,
             card=card,
+            prose=(path / PROSE).read_text(encoding="utf-8") if PROSE in files else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{card_path} is not a bundle card: {type(error).__name__} {error}") from error

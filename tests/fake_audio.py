@@ -145,10 +145,24 @@ POINTS = {"eer": operating_point("eer", 0.0), "fmr_1e-2": operating_point("fmr_1
 CALIBRATED = {
     "calibration_id": CALIBRATION_ID,
     "cllr_bits": 0.25,
+    "cllr_bits_interval": [0.125, 0.5],
     "min_cllr_bits": 0.125,
+    "min_cllr_bits_interval": [0.0625, 0.25],
     "fmr": {"eer": 0.04, "fmr_1e-2": 0.01},
+    "fmr_interval": {"eer": [0.03, 0.05], "fmr_1e-2": [0.0, 0.02]},
     "fnmr": {"eer": 0.02, "fmr_1e-2": 0.05},
+    "fnmr_interval": {"eer": [0.01, 0.03], "fmr_1e-2": [0.04, 0.06]},
 }
+COSTS = [
+    {
+        "p_target": p_target,
+        "min_dcf": 0.2,
+        "min_dcf_interval": [0.1, 0.3],
+        "act_dcf": 0.4,
+        "act_dcf_interval": [0.3, 0.5],
+    }
+    for p_target in (0.01, 0.05)
+]
 UNREACHABLE = operating_point("unreachable", 50.0)
 """No cosine meets it."""
 
@@ -181,12 +195,14 @@ def facts(encoder_id: str = ENCODER_ID) -> ModelFacts:
                     "n_target": 10,
                     "n_non_target": 90,
                     "eer": 0.03,
+                    "detection_costs": COSTS,
                     "calibrated": CALIBRATED,
                 },
             ],
         },
         device="cpu",
         engine="fake",
+        prose="# Written audio\n",
     )
 
 

@@ -14,6 +14,16 @@ SEED = 1
 LEVEL = 0.95
 
 
+def draw_speakers(trials: Trials, n_draws: int = N_DRAWS) -> NDArray[np.float64]:
+    """(n_draws, largest speaker number + 1): how often each speaker is in each draw, always the same draws."""
+    rng = np.random.default_rng(SEED)
+    numbers = np.unique(trials.speakers)
+    counts = np.zeros((n_draws, int(numbers[-1]) + 1))
+    for row in counts:
+        np.add.at(row, rng.choice(numbers, len(numbers)), 1.0)
+    return counts
+
+
 def speaker_weights(trials: Trials, counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Trial weights from how often each speaker was drawn: a target trial its speaker's count, else the product."""
     a, b = counts[trials.speakers[trials.a]], counts[trials.speakers[trials.b]]
@@ -21,23 +31,25 @@ def speaker_weights(trials: Trials, counts: NDArray[np.float64]) -> NDArray[np.f
     return weights
 
 
+def interval_of(values: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % percentile interval of what a statistic was in each draw, shape (n_draws,)."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
 def bootstrap_interval(
     trials: Trials, statistic: Callable[[NDArray[np.float64]], float], n_draws: int = N_DRAWS
 ) -> tuple[float, float]:
     """95 % percentile interval of a statistic of the speakers' counts, shape (largest speaker number + 1,).
 
-    A draw without a target or without a non-target trial is skipped.
+    A draw without a target or without a non-target trial is skipped. `training.statistics` does the same for many
+    statistics at once, and faster.
     """
-    rng = np.random.default_rng(SEED)
-    numbers = np.unique(trials.speakers)
     values = []
-    for _ in range(n_draws):
-        counts = np.zeros(int(numbers[-1]) + 1)
-        np.add.at(counts, rng.choice(numbers, len(numbers)), 1.0)
+    for counts in draw_speakers(trials, n_draws):
         weights = speaker_weights(trials, counts)
         if weights[trials.labels].any() and weights[~trials.labels].any():
             values.append(statistic(counts))
     if not values:
         raise ValueError("no draw of speakers had both target and non-target trials")
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    return interval_of(np.array(values))

@@ -13,15 +13,18 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from model.bundle import CARD
+from model.bundle import CARD, PROSE, load_bundle
 from model.errors import InvalidArgument, VouchError
 from training import calibrate as calibration_stage
 from training import evaluate as evaluation_stage
 from training import export as export_stage
 from training import prepare as preparation_stage
 from training import train as training_stage
+from training.bootstrap import N_DRAWS
 from training.calibration_file import load_calibration, save_calibration
 from training.calibration_text import print_calibration
+from training.conditions import CONDITIONS
+from training.describe import describe
 from training.importers.folder import is_imported
 from training.importers.imported import write_import
 from training.importers.kaldi_fbank import fbank_config
@@ -30,6 +33,8 @@ from training.importers.sources import ImportOptions, read_source
 from training.inventory import REPORT
 from training.recalibrate import recalibrate
 from training.recipe import load_recipe
+from training.report_rows import percent, percent_interval, whole_lists
+from training.reports import Report
 from training.trials import read_trials
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -128,34 +133,64 @@ def train(
 
 @app.command()
 def evaluate(
-    encoder: Encoder,
-    trials: Annotated[list[Path], typer.Option(help="A trial list: lines of `label path path`.")],
-    root: Annotated[Path, typer.Option(help="The folder that the list's paths are relative to.")],
-    out: Annotated[Path | None, typer.Option(help="Where reports go; ENCODER/evaluation by default.")] = None,
+    encoder: Annotated[
+        list[Path], typer.Option(help="A run's folder, a checkpoint or a bundle; several are compared.")
+    ],
+    trials: Annotated[list[Path], typer.Option(help="A trial list: lines of `label path path`. Several may be given.")],
+    root: Annotated[Path, typer.Option(help="The folder that the lists' paths are relative to.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the report goes; ENCODER/evaluation of the first by default.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="CSV with path, gender, age: slices by gender, adults, children.")
+    ] = None,
+    condition: Annotated[
+        list[str] | None, typer.Option(help="Only these slices, such as speech_2s; `full` for none. All by default.")
+    ] = None,
     score: Annotated[list[str] | None, typer.Option(help="cosine, distance or head; several may be given.")] = None,
     data: Annotated[Path | None, typer.Option(help="Choose the accuracy threshold on its validation split.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="Report this calibration's error rates too.")] = None,
+    calibration: Annotated[
+        list[Path] | None, typer.Option(help="For the encoder that it was fitted to, in place of its own.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=20, help="Draws of speakers behind each interval.")] = N_DRAWS,
     threads: Threads = 0,
 ) -> None:
-    """Score trial lists: EER with an interval over speakers, minDCF, accuracy, DET curve, histogram."""
+    """Score trial lists: report.html and report.json with error rates, costs, slices and plots, encoders side by side."""
     with _plain_errors(threads):
-        folder = out or beside(encoder) / "evaluation"
-        fitted = load_calibration(calibration) if calibration else None
-        table = Table("trial list", "score", "EER %", "95 %", "minDCF(0.01)", "balanced accuracy %")
-        results = evaluation_stage.evaluate(
+        folder = out or beside(encoder[0]) / "evaluation"
+        report = evaluation_stage.evaluate(
             encoder,
             [read_trials(path, root) for path in trials],
             folder,
             kinds=tuple(score or ["cosine"]),
+            conditions=tuple(condition or CONDITIONS),
+            calibrations=calibration or [],
+            manifest=manifest,
             data=data,
-            calibration=fitted,
+            n_draws=draws,
         )
-    for r in results:
-        interval = f"{100 * r.eer_interval[0]:.2f} – {100 * r.eer_interval[1]:.2f}"
-        values = (f"{100 * r.eer:.2f}", interval, f"{r.min_dcf:.3f}", f"{100 * r.accuracy:.1f}")
-        table.add_row(r.trials, r.score, *values)
-    console.print(table)
-    console.print(f"reports in {folder}")
+    console.print(_summary(report))
+    console.print(f"{folder / evaluation_stage.PAGE}, and report.json beside it")
+
+
+def _summary(report: Report) -> Table:
+    name = Column("trial list", overflow="fold")
+    table = Table(name, "encoder", "clips", "EER %", "95 %", "DCF(0.05)", "Cllr", caption="least / actual")
+    for facts in report.lists:
+        for row in whole_lists(report, facts.name):
+            cost, rates = next(c for c in row.detection_costs if c.p_target == 0.05), row.calibrated
+            table.add_row(
+                facts.name,
+                row.encoder if row.score in ("llr", "cosine") else f"{row.encoder} ({row.score})",
+                str(row.n_enrollment_clips),
+                percent(row.eer),
+                percent_interval(row.eer_interval),
+                f"{cost.min_dcf:.3f}" if cost.act_dcf is None else f"{cost.min_dcf:.3f} / {cost.act_dcf:.3f}",
+                f"{rates.min_cllr_bits:.3f} / {rates.cllr_bits:.3f}" if rates else "",
+            )
+    if len({row.encoder + row.score for row in report.evaluations if row.score != "cosine"}) <= 1:
+        del table.columns[1]  # one name all the way down
+    return table
 
 
 @app.command()
@@ -212,6 +247,18 @@ def export(
             limits=limit or [],
         )
     console.print(f"bundle {bundle}")
+
+
+@app.command()
+def card(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    evaluation: Annotated[list[Path], typer.Option(help="A report.json of `evaluate` on it.")],
+    history: Annotated[list[Path] | None, typer.Option(help="Reports on encoders before this one.")] = None,
+) -> None:
+    """Write a bundle's model card anew, with what was measured since; encoder and calibration stay as they are."""
+    with _plain_errors():
+        described = describe(bundle, evaluation, history or [])
+    console.print(f"{described / PROSE}; the bundle's SHA-256 is now {load_bundle(described).sha256}", highlight=False)
 
 
 @app.command("import")

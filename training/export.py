@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,7 +17,8 @@ from model.torchscript import export_encoder, load_encoder
 from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
 from training.checkpoint import describe_network, encoder_id, load_checkpoint, waveform_encoder
-from training.model_card import write_model_card
+from training.model_card import model_card
+from training.reports import ALL, measured_with, read_report
 
 TOLERANCE = 1e-4
 """Largest difference of any element between the eager and the exported embedding."""
@@ -43,9 +42,9 @@ def export(
 ) -> Path:
     """Writes the bundle whole or not at all, and reads it back through the service's own loader.
 
-    `evaluations` and `history` are JSON files of `vouch-train evaluate`: this encoder's, and those of encoders before
-    it; `limits` are sentences for the card. Raises InvalidArgument where the exported module differs from the eager one
-    by more than 1e-4, or where the calibration or an evaluation was made with other weights.
+    `evaluations` and `history` are reports of `vouch-train evaluate`, on this encoder and on those before it; `limits`
+    are sentences for the card. Raises InvalidArgument where the exported module differs from the eager one by more than
+    1e-4, or where the calibration or an evaluation was made with other weights.
     """
     checkpoint = load_checkpoint(checkpoint_path)
     module = waveform_encoder(checkpoint)
@@ -55,13 +54,8 @@ def export(
             f"the calibration was fitted to encoder {calibration.encoder_id}, and this checkpoint is {identity}; "
             "run `vouch-train calibrate` on it again"
         )
-    measured = [_read(path) for path in evaluations]
-    for path, report in zip(evaluations, measured, strict=True):
-        if report["encoder_id"] != identity:
-            raise InvalidArgument(
-                f"{path} measured encoder {report['encoder_id']}, and this checkpoint is {identity}; evaluate it again, "
-                "or give the report as history"
-            )
+    measured = [row for path in evaluations for row in measured_with(path, identity, calibration.calibration_id)]
+    before = [row for path in history for row in read_report(path).evaluations if row.slice == ALL]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch) / "bundle"
@@ -86,10 +80,11 @@ def export(
                 "elapsed_s": round(checkpoint.elapsed_s),
                 "data": checkpoint.training_data,
                 "initialisation": "random",
+                "teacher": checkpoint.teacher,
             },
             "calibration_data": calibration_data(calibration),
-            "evaluations": measured,
-            "history": [_read(path) for path in history],
+            "evaluations": [asdict(row) for row in measured if row.slice == ALL],
+            "history": [asdict(row) for row in before],
             "limits": [*LIMITS, *limits],
         }
         write_card(
@@ -99,10 +94,9 @@ def export(
             likelihood=calibration.likelihood,
             operating_points=calibration.operating_points,
             about=about,
+            prose=lambda card: model_card(card, measured, before),
         )
-        bundle = load_bundle(folder)
-        # The card as prose lies beside bundle.json for people; nothing reads it, so it is not in "files".
-        write_model_card(bundle.card, folder / "MODEL_CARD.md")
+        load_bundle(folder)
         replaced = Path(scratch) / "replaced"
         if out.exists():
             out.rename(replaced)
@@ -125,14 +119,3 @@ def export_difference(eager: torch.nn.Module, exported: torch.nn.Module) -> floa
             for i, n in enumerate(lengths.tolist())
         ]
     return max(float(batched), *(float(difference.abs().max()) for difference in alone))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"{path} is not a report of `vouch-train evaluate`: {error}") from error
-    missing = [key for key in ("eer", "encoder_id") if key not in table]
-    if missing:
-        raise InvalidArgument(f"{path} is not a report of `vouch-train evaluate`: it has no {missing[0]}")
-    return table

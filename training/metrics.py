@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_curve
 
+from model.calibration import logit
+
 Scores = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
@@ -55,6 +57,28 @@ def min_dcf(curve: ErrorCurve, p_target: float, c_miss: float = 1.0, c_fa: float
     return float(cost.min() / min(c_miss * p_target, c_fa * (1.0 - p_target)))
 
 
+def bayes_threshold(p_target: float, c_miss: float = 1.0, c_fa: float = 1.0) -> float:
+    """The LLR from which accepting is the cheaper choice, if the LLR can be believed."""
+    return float(np.log(c_fa / c_miss)) - logit(p_target)
+
+
+def act_dcf(
+    llrs: Scores,
+    labels: Labels,
+    p_target: float,
+    c_miss: float = 1.0,
+    c_fa: float = 1.0,
+    weights: Scores | None = None,
+) -> float:
+    """Normalised detection cost of taking the LLRs at their word: accepting from the Bayes threshold up.
+
+    1 is what always giving the same answer costs; a bad calibration can cost more.
+    """
+    fmr, fnmr = rates_at(llrs, labels, bayes_threshold(p_target, c_miss, c_fa), weights)
+    cost = c_miss * p_target * fnmr + c_fa * (1.0 - p_target) * fmr
+    return cost / min(c_miss * p_target, c_fa * (1.0 - p_target))
+
+
 def balanced_accuracy(scores: Scores, labels: Labels, threshold: float) -> float:
     """Mean share of target and of non-target trials on the right side of a threshold, as on balanced pairs."""
     fmr, fnmr = rates_at(scores, labels, threshold)
@@ -78,19 +102,24 @@ def rates_at(scores: Scores, labels: Labels, threshold: float, weights: Scores |
     return float(fmr), float(fnmr)
 
 
-def cllr_bits(llrs: Scores, labels: Labels) -> float:
+def cllr_bits(llrs: Scores, labels: Labels, weights: Scores | None = None) -> float:
     """Cost of natural-log LLRs in bits: 0 is perfect, 1 is a system that always says LLR 0 (Brümmer & du Preez, 2006)."""
-    target = np.logaddexp(0.0, -llrs[labels]).mean()
-    non_target = np.logaddexp(0.0, llrs[~labels]).mean()
+    weights = np.ones(len(llrs)) if weights is None else weights
+    target = np.average(np.logaddexp(0.0, -llrs[labels]), weights=weights[labels])
+    non_target = np.average(np.logaddexp(0.0, llrs[~labels]), weights=weights[~labels])
     return float((target + non_target) / (2.0 * np.log(2.0)))
 
 
-def min_cllr_bits(scores: Scores, labels: Labels) -> float:
+def min_cllr_bits(scores: Scores, labels: Labels, weights: Scores | None = None) -> float:
     """Cllr after the best monotone map from score to LLR (pool adjacent violators): what calibration cannot mend."""
+    weights = np.ones(len(scores)) if weights is None else weights
+    there = weights > 0
+    scores, labels, weights = scores[there], labels[there], weights[there]
     order = np.argsort(scores, kind="stable")
-    fitted = IsotonicRegression(y_min=0.0, y_max=1.0).fit(scores[order], labels[order].astype(float))
+    fitted = IsotonicRegression(y_min=0.0, y_max=1.0)
+    fitted.fit(scores[order], labels[order].astype(float), sample_weight=weights[order])
     posterior = fitted.predict(scores)
-    prior = labels.mean()
+    prior = np.average(labels, weights=weights)
     with np.errstate(divide="ignore"):  # a pure bin has an infinite LLR, rightly so
         llrs = np.log(posterior) - np.log1p(-posterior) - (np.log(prior) - np.log1p(-prior))
-    return cllr_bits(llrs, labels)
+    return cllr_bits(llrs, labels, weights)

@@ -1,105 +1,171 @@
-"""bundle.json -> MODEL_CARD.md: the same facts as prose and tables, made and never edited."""
+"""bundle.json + report -> card.md: the same facts as prose and tables, made and never edited."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from training.licences import licence_of
+from training.report_rows import number, number_interval, on_best_scale, percent, percent_interval, slice_label
+from training.reports import ALL, Evaluation
+from training.served_worse import served_worse
 
-def percent(rate: float) -> str:
-    return f"{100 * rate:.2f}"
 
-
-def _evaluation_rows(evaluations: list[dict[str, Any]]) -> list[str]:
-    lines = [
-        "| encoder | trial list | score | trials (target + non-target) | speakers | EER % [95 %] | minDCF(0.01) | balanced accuracy % |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+def model_card(card: Mapping[str, Any], measured: Sequence[Evaluation] = (), history: Sequence[Evaluation] = ()) -> str:
+    """Markdown. `card` is what bundle.json says, `measured` are this encoder's evaluations, `history` those of encoders
+    before it."""
+    rows = on_best_scale(measured)
+    whole = [row for row in rows if row.slice == ALL]
+    slices = [row for row in rows if row.slice != ALL and row.slice.on != "probe"]
+    sections = [
+        [f"# Model card: {card['bundle_id']}", "", "Made by `vouch-train`; do not edit.", "", *_facts(card)],
+        ["## Data and licences", "", *_data(card, dict.fromkeys(row.trials for row in whole))],
+        ["## Operating points", "", *_operating_points(card)],
+        ["## Error rates", "", *_error_rates(whole)],
     ]
-    for row in evaluations:
-        low, high = row["eer_interval"]
-        lines.append(
-            f"| {row['encoder']} | {row['trials']} | {row['score']} | {row['n_target']} + {row['n_non_target']} | {row['n_speakers']} "
-            f"| {percent(row['eer'])} [{percent(low)}, {percent(high)}] | {row['min_dcf']:.2f} | {100 * row['accuracy']:.1f} |"
-        )
-    return lines
+    if slices:
+        sections.append(["## Where it gets harder", "", *_slices(slices)])
+    if rows:
+        sections.append(["## Whom it serves worse", "", *_bullets(served_worse(rows))])
+    sections.append(["## Limits", "", *_bullets(card.get("limits", []))])
+    if history:
+        before = ["Encoders before this one, on the same lists.", "", *_history(history)]
+        sections.append(["## History", "", *before])
+    return "\n".join(line for section in sections for line in [*section, ""])
 
 
-def write_model_card(card: Mapping[str, Any], out: Path) -> None:
-    """Writes the card as Markdown."""
-    calibration = card["calibration"]
-    lines = [
-        f"# Model card: {card['bundle_id']}",
-        "",
-        "Made from `bundle.json` by `vouch-train export`; do not edit.",
-        "",
-        f"- **Encoder** `{card['encoder_id']}`: {_size(card)}{card['n_embedding']}-dimensional embedding; licence {card['licence']}.",
-        _origin(card["training"]),
-        f"- **Calibrated** on {card['calibration_data']['fitted_on']}: LLR = {calibration['slope']:.3f} × cosine {calibration['intercept']:+.3f} (natural log), "
-        f"fitted at prior {calibration['fit_prior']:g}, whose logit is taken out. Cllr {card['calibration_data']['cllr_bits']:.3f} bits, "
-        f"least possible {card['calibration_data']['min_cllr_bits']:.3f}. Id `{calibration['calibration_id']}`.",
-        "",
-        "## Operating points",
-        "",
-        "| name | accept at LLR | FMR % [95 %] | FNMR % [95 %] | measured on |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name, point in card["operating_points"].items():
-        fmr = " – ".join(percent(x) for x in point["fmr_interval"])
-        fnmr = " – ".join(percent(x) for x in point["fnmr_interval"])
-        lines.append(
-            f"| `{name}` | {point['llr']:.3f} | {percent(point['fmr'])} [{fmr}] | {percent(point['fnmr'])} [{fnmr}] "
-            f"| {point['measured_on']} ({point['n_target']} + {point['n_non_target']} trials) |"
-        )
-    for name, why in card["calibration_data"]["unsupported_operating_points"].items():
-        lines.append(f"\n`{name}` is not written: {why}.")
-    if card["evaluations"]:
-        lines += ["", "## Measured", "", *_evaluation_rows(card["evaluations"])]
-        lines += _calibrated_rows(card["evaluations"])
-    lines += ["", "## Limits", "", *(f"- {limit}" for limit in card["limits"])]
-    if card["history"]:
-        lines += [
-            "",
-            "## History",
-            "",
-            "Encoders before this one, on the same lists.",
-            "",
-            *_evaluation_rows(card["history"]),
-        ]
-    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _size(card: Mapping[str, Any]) -> str:
-    """Empty for an imported graph, whose parameters nobody counted."""
-    return f"{card['n_parameters']:,} parameters, " if card["n_parameters"] else ""
-
-
-def _origin(training: Mapping[str, Any]) -> str:
-    data = training["data"]
-    if "recipe" not in training:
-        return f"- **Weights** {training['initialisation']}; trained there on {', '.join(data['corpora'])}."
-    return (
-        f"- **Trained** from random weights by recipe `{training['recipe']['name']}`: {training['steps']:,} steps, {training['elapsed_s'] / 60:.0f} minutes, "
-        f"on {data['n_speakers']} speakers, {data['n_clips']:,} clips, {data['hours']} hours of {', '.join(data['corpora'])}."
+def _facts(card: Mapping[str, Any]) -> Iterable[str]:
+    training, calibration = card.get("training", {}), card["calibration_data"]
+    size = f"{card['n_parameters']:,} parameters, " if card.get("n_parameters") else ""
+    yield f"- **Encoder** `{card['encoder_id']}`: {size}{card['n_embedding']}-dimensional embedding; licence {card['licence']}."
+    yield f"- **Trained** {_trained(training)}."
+    yield (
+        f"- **Calibrated** on {calibration['fitted_on']}: Cllr {number(calibration['cllr_bits'])} bits there, least possible "
+        f"{number(calibration['min_cllr_bits'])}. Id `{card['calibration']['calibration_id']}`."
     )
 
 
-def _calibrated_rows(evaluations: list[dict[str, Any]]) -> list[str]:
-    with_rates = [row for row in evaluations if row.get("calibrated")]
-    if not with_rates:
-        return []
-    names = list(with_rates[0]["calibrated"]["fmr"])
-    lines = [
-        "",
-        "The shipped calibration and thresholds on the same lists (FMR / FNMR in %, Cllr in bits):",
-        "",
-        "| trial list | Cllr | least Cllr | " + " | ".join(f"`{name}`" for name in names) + " |",
-        "| --- | --- | --- |" + " --- |" * len(names),
-    ]
-    for row in with_rates:
-        found = row["calibrated"]
-        rates = (f"{percent(found['fmr'][name])} / {percent(found['fnmr'][name])}" for name in names)
-        lines.append(
-            f"| {row['trials']} | {found['cllr_bits']:.3f} | {found['min_cllr_bits']:.3f} | " + " | ".join(rates) + " |"
+def _trained(training: Mapping[str, Any]) -> str:
+    start, recipe = training.get("initialisation", "unknown"), training.get("recipe")
+    if not recipe:
+        return f"elsewhere, on {', '.join(training.get('data', {}).get('corpora', ['unknown corpora']))}: {start}"
+    words = f"from {start} weights by recipe `{recipe['name']}`: {training['steps']:,} steps, {training['elapsed_s'] / 60:,.0f} minutes"
+    data = training["data"]
+    words += f", on {data['n_speakers']:,} speakers, {data['n_clips']:,} clips, {data['hours']:g} hours"
+    teacher = training.get("teacher")
+    if not teacher:
+        return f"{words}; no teacher"
+    return f"{words}; taught to match the embeddings of {teacher['name']} (`{teacher['encoder_id']}`)"
+
+
+def _data(card: Mapping[str, Any], lists: Iterable[str]) -> Iterable[str]:
+    trained_on = card.get("training", {}).get("data", {}).get("corpora", [])
+    yield "| corpus or trial list | used for | licence |"
+    yield "| --- | --- | --- |"
+    for corpus in trained_on:
+        yield f"| {corpus} | training | {licence_of(corpus)} |"
+    for corpus in card["calibration_data"].get("corpora", []):
+        yield f"| {corpus} | calibration, on speakers that were not trained on | {licence_of(corpus)} |"
+    for name in lists:
+        yield f"| {name} | measuring | {licence_of(name)} |"
+
+
+def _operating_points(card: Mapping[str, Any]) -> Iterable[str]:
+    yield "What each threshold came to on the speakers that it was chosen on."
+    yield ""
+    yield "| name | accept from LLR | FMR % [95 %] | FNMR % [95 %] | measured on |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, point in card["operating_points"].items():
+        yield (
+            f"| `{name}` | {point['llr']:.3f} | {percent(point['fmr'])} {percent_interval(point['fmr_interval'])} "
+            f"| {percent(point['fnmr'])} {percent_interval(point['fnmr_interval'])} "
+            f"| {point['measured_on']} ({point['n_target']:,} + {point['n_non_target']:,} trials) |"
         )
-    return lines
+    for name, why in card["calibration_data"].get("unsupported_operating_points", {}).items():
+        yield ""
+        yield f"`{name}` is not written: {why}."
+
+
+def _error_rates(rows: Sequence[Evaluation]) -> Iterable[str]:
+    if not rows:
+        yield "Not measured: export the bundle with `--evaluation report.json`."
+        return
+    yield (
+        "Measured by `vouch-train evaluate`; intervals are 95 % over speakers. A cost is a share of what always giving the same "
+        "answer costs, least at the best threshold for the list and actual at the LLR's own; Cllr is in bits."
+    )
+    yield ""
+    yield "| trial list | reference | trials | speakers | EER % | DCF(0.01), least / actual | DCF(0.05), least / actual | Cllr, least / actual |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for row in rows:
+        costs = " | ".join(_least_and_actual(cost.min_dcf, cost.act_dcf) for cost in row.detection_costs)
+        yield (
+            f"| {row.trials} | {_reference(row)} | {row.n_target:,} + {row.n_non_target:,} | {row.n_speakers} "
+            f"| {percent(row.eer)} {percent_interval(row.eer_interval)} | {costs} | {_cllr(row)} |"
+        )
+    calibrated = [(row, row.calibrated) for row in rows if row.calibrated]
+    if calibrated:
+        names = list(calibrated[0][1].fmr)
+        yield ""
+        yield "At the thresholds above, on the same lists: FMR / FNMR in percent, each with its interval."
+        yield ""
+        yield "| trial list | reference | " + " | ".join(f"`{name}`" for name in names) + " |"
+        yield "| --- | --- |" + " --- |" * len(names)
+        for row, rates in calibrated:
+            cells = (
+                f"{percent(rates.fmr[name])} {percent_interval(rates.fmr_interval[name])} / "
+                f"{percent(rates.fnmr[name])} {percent_interval(rates.fnmr_interval[name])}"
+                for name in names
+            )
+            yield f"| {row.trials} | {_reference(row)} | " + " | ".join(cells) + " |"
+
+
+def _slices(rows: Sequence[Evaluation]) -> Iterable[str]:
+    point = next((name for row in rows if row.calibrated for name in row.calibrated.fmr), None)
+    rates = f" | FMR / FNMR % at `{point}`" if point else ""
+    yield "One clip against one. Conditions are put on both clips; trials with a clip that has too little speech are left out."
+    yield ""
+    yield f"| trial list | slice | trials | EER % | Cllr, least / actual{rates} |"
+    yield "| --- | --- | --- | --- | --- |" + (" --- |" if point else "")
+    for row in rows:
+        at_point = ""
+        if point:
+            at_point = (
+                f" | {percent(row.calibrated.fmr[point])} / {percent(row.calibrated.fnmr[point])}"
+                if row.calibrated
+                else " | –"
+            )
+        yield (
+            f"| {row.trials} | {slice_label(row.slice)} | {row.n_target:,} + {row.n_non_target:,} "
+            f"| {percent(row.eer)} {percent_interval(row.eer_interval)} | {_cllr(row)}{at_point} |"
+        )
+
+
+def _history(rows: Sequence[Evaluation]) -> Iterable[str]:
+    yield "| encoder | trial list | score | EER % | minDCF(0.01) |"
+    yield "| --- | --- | --- | --- | --- |"
+    for row in rows:
+        if row.slice == ALL and row.n_enrollment_clips == 1:
+            yield (
+                f"| {row.encoder} | {row.trials} | {row.score} | {percent(row.eer)} {percent_interval(row.eer_interval)} "
+                f"| {row.detection_costs[0].min_dcf:.2f} |"
+            )
+
+
+def _bullets(sentences: Iterable[str]) -> Iterable[str]:
+    return (f"- {sentence}" for sentence in sentences)
+
+
+def _reference(row: Evaluation) -> str:
+    return f"{row.n_enrollment_clips} clip{'s' if row.n_enrollment_clips > 1 else ''}"
+
+
+def _least_and_actual(least: float, actual: float | None) -> str:
+    return number(least) if actual is None else f"{number(least)} / {number(actual)}"
+
+
+def _cllr(row: Evaluation) -> str:
+    rates = row.calibrated
+    if rates is None:
+        return "–"
+    return f"{number(rates.min_cllr_bits)} / {number(rates.cllr_bits)} {number_interval(rates.cllr_bits_interval)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from training.report import draw_curves
+from training.curves import draw_curves
 from training.validation import Validation
 
 FIELDS = (

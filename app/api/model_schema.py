@@ -52,14 +52,32 @@ class OperatingPointAnswer(Answer):
         )
 
 
+NumberInterval = tuple[Number, Number]
+FractionInterval = tuple[Fraction, Fraction]
+
+
 class CalibratedRatesAnswer(Answer):
     """What the bundle's own calibration and thresholds came to on one trial list."""
 
     calibration_id: str
     cllr_bits: Number = Field(description="Cost of the log-likelihood ratios; 1 bit is knowing nothing.")
+    cllr_bits_interval: NumberInterval | None = Field(None, description="95 % bootstrap interval over speakers.")
     min_cllr_bits: Number = Field(description="The same after the best calibration for this list.")
+    min_cllr_bits_interval: NumberInterval | None = None
     fmr: dict[str, Fraction] = Field(description="By operating point.")
+    fmr_interval: dict[str, FractionInterval] | None = None
     fnmr: dict[str, Fraction] = Field(description="By operating point.")
+    fnmr_interval: dict[str, FractionInterval] | None = None
+
+
+class DetectionCostAnswer(Answer):
+    """Normalised detection costs at one prior, both errors costing 1: a share of what always answering the same costs."""
+
+    p_target: Fraction = Field(description="The prior.")
+    min_dcf: Number = Field(description="At the best threshold for this list.")
+    min_dcf_interval: NumberInterval
+    act_dcf: Number | None = Field(description="At the log-likelihood ratio's own threshold; null for bare scores.")
+    act_dcf_interval: NumberInterval | None
 
 
 class ErrorRatesAnswer(Answer):
@@ -69,14 +87,16 @@ class ErrorRatesAnswer(Answer):
     """
 
     trials: str = Field(description="Name of the trial list.")
-    score: str
+    score: str = Field(description="What the rates were measured on: `llr`, or a bare score such as `cosine`.")
+    n_enrollment_clips: int | None = Field(description="Clips behind each reference.")
     n_target: int
     n_non_target: int
     n_speakers: int | None
     eer: Fraction
     eer_interval: tuple[Fraction, Fraction] | None = Field(description="95 % bootstrap interval over speakers.")
-    min_dcf: Number | None
+    min_dcf: Number | None = Field(description="The first of `detection_costs`.")
     p_target: Fraction | None = Field(description="The prior behind min_dcf.")
+    detection_costs: list[DetectionCostAnswer]
     calibrated: CalibratedRatesAnswer | None = Field(
         description="At the thresholds that the bundle ships; null where they were not tried on this list. `eer` and "
         "`min_dcf` above choose a threshold on the list itself."
@@ -84,8 +104,12 @@ class ErrorRatesAnswer(Answer):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        """`row` is an evaluation as the bundle's card has it."""
-        return cls.model_validate({name: row.get(name) for name in cls.model_fields})
+        """`row` is an evaluation as the bundle's card has it; one of an older bundle lacks some fields."""
+        costs = row.get("detection_costs", [])
+        known = {name: row.get(name) for name in cls.model_fields} | {"detection_costs": costs}
+        if costs:
+            known |= {name: costs[0][name] for name in ("min_dcf", "p_target")}
+        return cls.model_validate(known)
 
 
 class ModelAnswer(Answer):
@@ -101,6 +125,10 @@ class ModelAnswer(Answer):
     licence: str
     training_data: dict[str, Any] | None = Field(description="What the encoder was trained on, as its card has it.")
     limits: list[str] = Field(description="What this encoder must not be trusted with.")
+    card: str | None = Field(
+        description="The model card as Markdown: data and licences, rates with intervals, slices, limits, whom it serves "
+        "worse. null where the bundle has none."
+    )
     presentation_attack_detection: bool
     presentation_attack_notice: str
     device: str
@@ -125,6 +153,7 @@ class ModelAnswer(Answer):
             licence=str(card.get("licence", "unknown")),
             training_data=card.get("training", {}).get("data"),
             limits=list(card.get("limits", [])),
+            card=facts.prose,
             presentation_attack_detection=False,
             presentation_attack_notice=NO_ATTACK_DETECTION,
             device=facts.device,

@@ -25,7 +25,7 @@ router = APIRouter()
     responses=answers(200, "The bundle's account of itself.", examples.MODEL, *ALWAYS, ModelNotReady),
 )
 async def model(service: TheService) -> ModelAnswer:
-    """Hashes, measured error rates, operating points, licence and limits."""
+    """Hashes, measured error rates, operating points, licence and limits; and the model card as text."""
     judge = service.use_cases.judge
     return ModelAnswer.of(service.facts, judge.default_point, judge.prior)
 

@@ -73,7 +73,8 @@ def call(port: int, method: str, path: str, body: bytes = b"", **headers: str) -
 def test_it_serves_refuses_and_stops(environ: dict[str, str]) -> None:
     with served(environ, "--port", "0") as (port, lines):
         assert call(port, "GET", "/readyz") == (200, {"status": "ready"})
-        assert call(port, "GET", "/v1/model")[1]["limits"] == ["Untrained."]
+        model = call(port, "GET", "/v1/model")[1]
+        assert (model["limits"], model["card"]) == (["Untrained."], None)
         made = call(port, "POST", "/v1/speakers", b'{"speaker_id": "alice"}', Content_Type="application/json")
         assert made[0] == 201
         form = "multipart/form-data; boundary=b"

@@ -98,6 +98,9 @@ def test_the_model_gives_account_of_itself(client: DocumentedClient) -> None:
     ]
     assert body["operating_points"][0]["fmr_interval"] == [0.01, 0.03]
     assert body["error_rates"][0]["eer"] == 0.02
+    assert [row["detection_costs"] for row in body["error_rates"]] == [[], fake_audio.COSTS]
+    assert [(row["min_dcf"], row["p_target"]) for row in body["error_rates"]] == [(None, None), (0.2, 0.01)]
+    assert body["card"] == "# Written audio\n"
     assert [row["calibrated"] for row in body["error_rates"]] == [None, fake_audio.CALIBRATED]
     assert (body["licence"], body["limits"]) == ("Apache-2.0", ["Hears written audio only."])
     assert body["training_data"] == {"corpora": ["written"]}

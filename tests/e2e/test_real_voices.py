@@ -78,7 +78,9 @@ def test_the_shipped_encoder_is_as_good_as_its_card_says_and_holds_its_bar(name:
     trials = trials_of(name)
     found = eer_of(trials, embed_files(open_encoder(shipped.BUNDLE).module, trials.paths, trials.name))
     assert found <= BARS[name]
-    measured = {row["trials"]: row["eer"] for row in load_bundle(shipped.BUNDLE).card["evaluations"]}
+    rows = load_bundle(shipped.BUNDLE).card["evaluations"]
+    cosines = [row for row in rows if row["score"] == "cosine" and row.get("n_enrollment_clips", 1) == 1]
+    measured = {row["trials"]: row["eer"] for row in cosines}
     assert found == pytest.approx(measured[name], abs=0.0005)
 
 

@@ -61,6 +61,29 @@ def test_what_was_written_is_what_is_loaded(folder: Path) -> None:
     assert load_bundle(folder, bundle.sha256.upper()) == bundle
 
 
+def test_the_card_for_people_is_loaded_and_sealed(tmp_path: Path) -> None:
+    (tmp_path / "encoder.ts").write_bytes(b"weights")
+    write_card(
+        tmp_path,
+        encoder_id="e1",
+        n_embedding=6,
+        likelihood=LIKELIHOOD,
+        operating_points=POINTS,
+        about={"name": "tiny"},
+        prose=lambda card: f"# {card['bundle_id']}\n",
+    )
+    bundle = load_bundle(tmp_path)
+    assert bundle.prose == f"# {bundle.bundle_id}\n"
+    (tmp_path / "card.md").write_text("# Perfect\n")
+    with pytest.raises(BundleError, match=r"card\.md in the bundle at .* was altered"):
+        load_bundle(tmp_path)
+
+
+def test_a_bundle_may_lack_a_card_for_people_and_a_stray_one_is_not_its(folder: Path) -> None:
+    (folder / "card.md").write_text("# Perfect\n")
+    assert load_bundle(folder).prose is None
+
+
 def test_the_exported_encoder_is_the_eager_one(folder: Path) -> None:
     torch.manual_seed(1)
     clips = [np.random.default_rng(s).normal(0, 0.1, n).astype(np.float32) for s, n in enumerate((400, 9_000, 30_000))]

@@ -84,7 +84,7 @@ def test_the_card_says_where_it_comes_from(imported: Path, graph: Path) -> None:
     }
     assert "A test." in bundle.card["limits"]
     assert bundle.n_embedding == 16
-    text = (imported / "MODEL_CARD.md").read_text()
+    text = (imported / "card.md").read_text()
     assert f"imported from the ONNX file encoder.onnx, SHA-256 {file_sha256(graph)}" in text
     assert "VoxCeleb2" in text
     assert "CC BY 4.0" in text

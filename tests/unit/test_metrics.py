@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.metrics import (
+    act_dcf,
     balanced_accuracy,
+    bayes_threshold,
     best_accuracy_threshold,
     cllr_bits,
     eer,
@@ -106,3 +108,40 @@ def test_one_kind_of_trial_has_no_error_rate(labels: np.ndarray) -> None:
 def test_a_score_that_is_not_finite_is_no_score() -> None:
     with pytest.raises(ValueError, match="not finite"):
         error_curve(np.array([0.0, np.nan]), np.array([True, False]))
+
+
+def test_accepting_all_costs_what_the_prior_says() -> None:
+    # Every non-target is let in and no target missed: (1 - p) / min(p, 1 - p).
+    llrs = np.full(8, 20.0)
+    assert act_dcf(llrs, LABELS, 0.01) == pytest.approx(99.0)
+    assert act_dcf(llrs, LABELS, 0.5) == pytest.approx(1.0)
+    assert act_dcf(-llrs, LABELS, 0.01) == pytest.approx(1.0)
+
+
+def test_a_hand_worked_actual_cost() -> None:
+    # ln 99 = 4.6: one target of four lies below, one non-target of four above.
+    llrs = np.array([9.0, 8.0, 7.0, 3.0, 6.0, 2.0, 1.0, 0.0])
+    assert bayes_threshold(0.01) == pytest.approx(np.log(99))
+    assert act_dcf(llrs, LABELS, 0.01) == pytest.approx(0.25 + 99 * 0.25)
+    # Ten times the cost of a miss lowers the threshold to ln 9.9 = 2.3; then only the false alarm is left.
+    assert act_dcf(llrs, LABELS, 0.01, c_miss=10.0) == pytest.approx(0.99 * 0.25 / 0.1)
+
+
+def test_the_actual_cost_is_never_below_the_least() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.arange(400) % 2 == 0
+    llrs = rng.normal(size=400) + 2.0 * labels
+    for p_target in (0.01, 0.05, 0.5):
+        assert act_dcf(llrs, labels, p_target) >= min_dcf(error_curve(llrs, labels), p_target)
+
+
+def test_weights_count_trials_in_every_cost() -> None:
+    rng = np.random.default_rng(4)
+    labels = np.arange(90) % 3 == 0
+    llrs = rng.normal(size=90) + 1.5 * labels
+    weights = np.arange(90) % 4.0
+    repeated = np.repeat(np.arange(90), weights.astype(int))
+    for cost in (cllr_bits, min_cllr_bits):
+        assert cost(llrs, labels, weights) == pytest.approx(cost(llrs[repeated], labels[repeated]))
+        assert cost(llrs, labels, np.ones(90)) == pytest.approx(cost(llrs, labels))
+    assert act_dcf(llrs, labels, 0.2, weights=weights) == pytest.approx(act_dcf(llrs[repeated], labels[repeated], 0.2))

@@ -11,7 +11,7 @@ from model.errors import InvalidArgument
 from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
 from training.importers.folder import read_import
-from training.model_card import write_model_card
+from training.model_card import model_card
 
 
 def seal(folder: Path, calibration: CalibrationResult) -> Path:
@@ -43,8 +43,9 @@ def seal(folder: Path, calibration: CalibrationResult) -> Path:
             likelihood=calibration.likelihood,
             operating_points=calibration.operating_points,
             about=about,
+            prose=model_card,
         )
-        write_model_card(load_bundle(fresh).card, fresh / "MODEL_CARD.md")
+        load_bundle(fresh)
         folder.rename(replaced)
         fresh.rename(folder)
     return folder
