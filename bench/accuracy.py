@@ -33,8 +33,7 @@ from model.scoring import Embedding
 from model.waveform import SAMPLE_RATE_HZ, Samples
 from training.bootstrap import bootstrap_interval, speaker_weights
 from training.dataset import read_samples
-from training.encoders import embed_files
-from training.heard import hear_whole
+from training.heard import HeardClips, hear_whole
 from training.metrics import Labels, Scores, cllr_bits, eer, error_curve, min_cllr_bits, min_dcf, rates_at
 from training.recipe import load_recipe
 from training.trial_scores import score_trials, trial_llrs
@@ -133,20 +132,38 @@ def act_dcf(llrs: Scores, labels: Labels, p_target: float) -> float:
     return (p_target * fnmr + (1.0 - p_target) * fmr) / min(p_target, 1.0 - p_target)
 
 
-class Embeddings:
-    """Of one encoder; a clip that several lists name is embedded once."""
+class Hearing:
+    """Of one encoder; a clip that several lists name is heard once."""
 
     def __init__(self, name: str, encoder: nn.Module) -> None:
         self._name, self._encoder = name, encoder
-        self._known: dict[Path, Embedding] = {}
+        self._heard: HeardClips | None = None
+        self._rows: dict[Path, int] = {}
 
-    def of(self, trials: Trials) -> Embedding:
-        """(n_clips, n_embedding) in the order of the list's clips."""
-        missing = [path for path in trials.paths if path not in self._known]
+    def of(self, trials: Trials) -> HeardClips:
+        """A row for each of the list's clips, in their order."""
+        missing = [path for path in trials.paths if path not in self._rows]
         if missing:
-            found = embed_files(self._encoder, missing, f"{trials.name}, {self._name}")
-            self._known.update(zip(missing, found, strict=True))
-        return np.stack([self._known[path] for path in trials.paths])
+            found = hear_whole(self._encoder, missing, f"{trials.name}, {self._name}")
+            self._rows.update(zip(missing, range(len(self._rows), len(self._rows) + len(missing)), strict=True))
+            self._heard = found if self._heard is None else _together(self._heard, found)
+        assert self._heard is not None
+        rows = np.array([self._rows[path] for path in trials.paths])
+        return HeardClips(
+            np.arange(len(rows)),
+            self._heard.embeddings[rows],
+            self._heard.speech_s[rows],
+            self._heard.snr_db[rows],
+        )
+
+
+def _together(one: HeardClips, other: HeardClips) -> HeardClips:
+    return HeardClips(
+        np.concatenate([one.clips, other.clips + len(one)]),
+        np.concatenate([one.embeddings, other.embeddings]),
+        np.concatenate([one.speech_s, other.speech_s]),
+        np.concatenate([one.snr_db, other.snr_db]),
+    )
 
 
 # --- CPU time -----------------------------------------------------------------------------------------------------
@@ -246,15 +263,13 @@ def main() -> None:
     accuracies: dict[str, dict[str, Accuracy]] = {}
     honesty: dict[str, Honesty] = {}
     for name, encoder in encoders.items():
-        embeddings = Embeddings(name, encoder)
+        hearing = Hearing(name, encoder)
         for trials in lists:
-            if name == "default":
-                # With net speech and noise of every clip: the LLRs of the service need them.
-                heard = hear_whole(shipped, trials.paths, f"{trials.name}: {name}")
-                honesty[trials.name] = Honesty.of(trial_llrs(trials, heard, bundle.likelihood), trials.labels)
-            of_list = heard.embeddings if name == "default" else embeddings.of(trials)
-            scores = score_trials(trials, of_list, "cosine")
+            heard = hearing.of(trials)
+            scores = score_trials(trials, heard.embeddings, "cosine")
             accuracies.setdefault(name, {})[trials.name] = Accuracy.of(trials, scores)
+            if name == "default":
+                honesty[trials.name] = Honesty.of(trial_llrs(trials, heard, bundle.likelihood), trials.labels)
     console = Console(width=160)
     console.print(accuracy_table(bundle, accuracies))
     console.print(honesty_table(honesty))

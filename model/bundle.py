@@ -201,7 +201,6 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             )
         _verify_files(path, files, _needed_files(card))
         points = {name: operating_point_from(point) for name, point in card["operating_points"].items()}
-        prose = (path / PROSE).read_text(encoding="utf-8") if PROSE in files else None
         calibration = dict(card["calibration"])
         calibration_id = calibration.pop("calibration_id")
         if version == LINE_ONLY_VERSION:
@@ -220,7 +219,7 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             calibration_id=calibration_id,
             operating_points=points,
             card=card,
-            prose=prose,
+            prose=(path / PROSE).read_text(encoding="utf-8") if PROSE in files else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{card_path} is not a bundle card: {type(error).__name__} {error}") from error

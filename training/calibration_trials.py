@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration import SideInformation
-from model.scoring import Embedding, reference
+from model.scoring import Embedding
 from training.conditions import Condition, cut_between, full, in_noise, one_after_another, through_any
-from training.heard import HeardClips
+from training.heard import HeardClips, joined_clips
 from training.metrics import Labels
 
 SHORTEST_S, LONGEST_S = 0.3, 10.0
@@ -171,25 +171,16 @@ def references_of(sides: Sides, rng: np.random.Generator, n_clips: int = N_REFER
             kept = rng.choice(different, n_clips, replace=False)
             chosen.append(np.array([rng.choice(own[recordings[own] == recording]) for recording in kept]))
     rows = np.array(chosen, dtype=np.int64).reshape(-1, n_clips)
-    speech_s, snr_db = np.asarray(sides.information.speech_s)[rows], np.asarray(sides.information.snr_db)[rows]
-    information = SideInformation(speech_s.sum(axis=1), np.full(len(rows), float(n_clips)), mean_of_measured(snr_db))
-    embeddings = [reference(sides.embeddings[row]) for row in rows]
+    embeddings, information = joined_clips(sides.embeddings, sides.information, rows)
     return Sides(
         f"{n_clips} {sides.name}",
         sides.condition,
-        np.array(embeddings, dtype=np.float32).reshape(len(rows), sides.embeddings.shape[1]),
+        embeddings,
         information,
         sides.speakers[rows[:, 0]],
         sides.corpora[rows[:, 0]],
         recordings[rows],
     )
-
-
-def mean_of_measured(snr_db: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, n_clips) -> (n,): as `model.quality.mean_snr_db`, NaN where none of the clips has one."""
-    is_measured = np.isfinite(snr_db)
-    totals, counts = np.where(is_measured, snr_db, 0.0).sum(axis=1), is_measured.sum(axis=1)
-    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
 
 
 def _trials(a: Sides, b: Sides, rng: np.random.Generator) -> TrialSet:

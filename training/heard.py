@@ -50,6 +50,18 @@ class HeardClips:
         return SideInformation(self.speech_s, np.ones(len(self)), self.snr_db)
 
 
+def joined_clips(
+    embeddings: Embedding, information: SideInformation, rows: NDArray[np.int64]
+) -> tuple[Embedding, SideInformation]:
+    """(n, n_clips) rows of single clips -> n references, (n, n_embedding) unit, made of them as the service makes one."""
+    speech_s, snr_db = np.asarray(information.speech_s)[rows], np.asarray(information.snr_db)[rows]
+    is_measured = np.isfinite(snr_db)
+    totals_db, counts = np.where(is_measured, snr_db, 0.0).sum(axis=1), is_measured.sum(axis=1)
+    means_db = np.where(counts > 0, totals_db / np.maximum(counts, 1), np.nan)
+    joined = SideInformation(speech_s.sum(axis=1), np.full(len(rows), float(rows.shape[1])), means_db)
+    return unit(unit(embeddings)[rows].mean(axis=1)), joined
+
+
 def hear_files(
     module: nn.Module, paths: Sequence[Path], conditions: Mapping[str, Condition], title: str, seed: int = SEED
 ) -> dict[str, HeardClips]:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from model.bundle import CARD, COHORT, PROSE, load_bundle, write_card
+from model.bundle import COHORT, PROSE, load_bundle, write_card
 from model.errors import InvalidArgument
 from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
@@ -19,8 +19,8 @@ OF_THE_WRITER = ("format_version", "bundle_id", "encoder_id", "n_embedding", "ca
 def recalibrate(bundle_path: Path, calibration: CalibrationResult, out: Path) -> Path:
     """Writes the bundle whole or not at all; `out` may be the bundle itself.
 
-    What was measured with the old calibration is dropped from the card: it would not be true of the new one. Measure it
-    again, and `describe` the bundle. Raises InvalidArgument where the calibration is another encoder's.
+    What was measured with the old calibration is dropped: `vouch-train evaluate`, then `describe`, fills the card again.
+    Raises InvalidArgument where the calibration is another encoder's.
     """
     bundle = load_bundle(bundle_path)
     if calibration.encoder_id != bundle.encoder_id:
@@ -29,15 +29,13 @@ def recalibrate(bundle_path: Path, calibration: CalibrationResult, out: Path) ->
         )
     about = {name: value for name, value in bundle.card.items() if name not in OF_THE_WRITER}
     about["calibration_data"] = calibration_data(calibration)
-    about["evaluations"] = [
-        {**row, "calibrated": None} for row in bundle.card.get("evaluations", []) if row["score"] != "llr"
-    ]
+    about["evaluations"] = []
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder, replaced = Path(scratch) / "bundle", Path(scratch) / "replaced"
         folder.mkdir()
         for name in bundle.card["files"]:
-            if name not in (CARD, COHORT, PROSE):
+            if name not in (COHORT, PROSE):
                 shutil.copyfile(bundle_path / name, folder / name)
         write_card(
             folder,

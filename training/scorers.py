@@ -10,19 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.bundle import CARD, load_bundle
-from model.calibration import SideInformation
 from model.errors import InvalidArgument
 from model.likelihood import LikelihoodModel
-from model.scoring import unit
 from training.calibration_file import load_calibration
 from training.encoders import OpenedEncoder
-from training.heard import HeardClips
+from training.heard import HeardClips, joined_clips
 from training.metrics import Scores
 
 
 @dataclass(frozen=True, eq=False)
 class CosineScorer:
-    """Cosine of a reference and a probe; with a calibration, its LLR too."""
+    """Cosine of a reference and a probe; with a likelihood model, its LLR too."""
 
     likelihood: LikelihoodModel | None
     calibration_id: str | None
@@ -33,25 +31,18 @@ class CosineScorer:
     def __call__(
         self, references: HeardClips, of_reference: NDArray[np.int64], probes: HeardClips, of_probe: NDArray[np.int64]
     ) -> tuple[Scores, Scores | None]:
-        # Many trials share a reference or a probe: each is set beside the cohort once.
-        rows, number = np.unique(of_reference, axis=0, return_inverse=True)
-        number = number.reshape(-1)
-        means = unit(references.embeddings[rows].mean(axis=1))
-        cosines: Scores = np.einsum("td,td->t", means[number], probes.embeddings[of_probe], dtype=np.float64)
+        different, of_different = np.unique(of_reference, axis=0, return_inverse=True)
+        embeddings, information = joined_clips(references.embeddings, references.information, different)
+        of_different = of_different.reshape(-1)
+        cosines: Scores = np.einsum("td,td->t", embeddings[of_different], probes.embeddings[of_probe], dtype=np.float64)
         if self.likelihood is None:
             return cosines, None
-        enrolled = self.likelihood.side(means, _together(references, rows))
-        tested = self.likelihood.side(probes.embeddings, probes.information)
-        return cosines, self.likelihood.llr(cosines, enrolled[number], tested[of_probe])
+        enrolled = self.likelihood.side(embeddings, information)
+        heard = self.likelihood.side(probes.embeddings, probes.information)
+        return cosines, self.likelihood.llr(cosines, enrolled[of_different], heard[of_probe])
 
 
-def _together(clips: HeardClips, of_reference: NDArray[np.int64]) -> SideInformation:
-    """Of references, each made of the clips (n_references, n_clips) whose rows are given."""
-    snr_db = clips.snr_db[of_reference]
-    n_measured = (~np.isnan(snr_db)).sum(axis=1)
-    mean_snr_db = np.where(n_measured > 0, np.nansum(snr_db, axis=1) / np.maximum(n_measured, 1), np.nan)
-    n_clips = np.full(len(of_reference), float(of_reference.shape[1]))
-    return SideInformation(clips.speech_s[of_reference].sum(axis=1), n_clips, mean_snr_db)
+UNCALIBRATED = CosineScorer(None, None, None, {})
 
 
 def scorer_of(encoder: Path, opened: OpenedEncoder, calibrations: Sequence[Path]) -> CosineScorer:
@@ -70,7 +61,7 @@ def scorer_of(encoder: Path, opened: OpenedEncoder, calibrations: Sequence[Path]
         points = {name: point.llr for name, point in bundle.operating_points.items()}
         fitted_on = bundle.card.get("calibration_data", {}).get("fitted_on")
         return CosineScorer(bundle.likelihood, bundle.calibration_id, fitted_on, points)
-    return CosineScorer(None, None, None, {})
+    return UNCALIBRATED
 
 
 def refuse_strays(calibrations: Sequence[Path], encoder_ids: Sequence[str]) -> None:

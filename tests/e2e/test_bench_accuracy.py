@@ -14,9 +14,10 @@ import pytest
 import shipped
 import voicemaking
 from model.bundle import load_bundle
-from training.encoders import embed_files, open_encoder
+from training.encoders import open_encoder
+from training.heard import hear_whole
 from training.metrics import cllr_bits, eer, error_curve, min_cllr_bits
-from training.trial_scores import score_trials
+from training.trial_scores import score_trials, trial_llrs
 from training.trials import read_trials
 
 SCRIPT = shipped.ROOT / "bench" / "accuracy.py"
@@ -46,8 +47,9 @@ def test_the_last_line_has_every_figure(data: Path) -> None:
     assert found["dcf_gap"]["made-test"] >= 0
 
     trials = read_trials(data / "trials" / "made-test.txt", data)
-    scores = score_trials(trials, embed_files(open_encoder(shipped.BUNDLE).module, trials.paths, "made"), "cosine")
-    llrs = load_bundle(shipped.BUNDLE).calibration.llr(scores)
+    heard = hear_whole(open_encoder(shipped.BUNDLE).module, trials.paths, "made")
+    scores = score_trials(trials, heard.embeddings, "cosine")
+    llrs = trial_llrs(trials, heard, load_bundle(shipped.BUNDLE).likelihood)
     assert found["eer"]["default"]["made-test"] == pytest.approx(eer(error_curve(scores, trials.labels))[0])
     gap = cllr_bits(llrs, trials.labels) - min_cllr_bits(llrs, trials.labels)
     assert found["cllr_gap_bits"]["made-test"] == pytest.approx(gap, abs=1e-6)

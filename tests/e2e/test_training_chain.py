@@ -19,6 +19,8 @@ from model.scoring import cosine_score
 from model.torchscript import load_encoder
 from training.cli import app
 from training.dataset import read_samples
+from training.encoders import open_encoder
+from training.heard import hear_whole
 
 RECIPE = """
 epochs = 20
@@ -221,6 +223,34 @@ def test_the_service_scores_with_it_as_the_lab_does(folder: Path, tmp_path: Path
             assert answer["model"]["sha256"] == load_bundle(folder / "bundle").sha256
 
 
+def test_a_bundle_is_calibrated_anew_by_one_command_and_keeps_its_encoder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = load_bundle(folder / "bundle")
+    run("calibrate", "--encoder", folder / "bundle", "--data", folder / "data", "--out", tmp_path / "again")
+    after = load_bundle(tmp_path / "again")
+    assert after.encoder_id == before.encoder_id
+    data = after.card["calibration_data"]
+    assert data["corpora"] == ["made"]
+    assert (
+        data["fitted_on"] == before.card["calibration_data"]["fitted_on"] == "6 validation speakers of made, 24 clips"
+    )
+    assert {"whole / whole", "cut / cut"} <= {kind["trials"] for kind in data["kinds"]}
+    assert data["normalisation"]["is_on"] is False
+    assert after.card["evaluations"] == []
+    probes = {"audio_a": folder / "voices" / "s3" / "0.wav", "audio_b": folder / "voices" / "s3" / "1.wav"}
+    with TestClient(
+        create_app(Settings(bundle=after.path, data_dir=tmp_path / "store")), base_url="http://localhost:8000"
+    ) as client:
+        answer = client.post("/v1/compare", files={name: path.read_bytes() for name, path in probes.items()}).json()
+    heard = hear_whole(open_encoder(after.path).module, list(probes.values()), "two")
+    sides = after.likelihood.side(heard.embeddings, heard.information)
+    llr = after.likelihood.llr(np.array([answer["score"]]), sides[np.array([0])], sides[np.array([1])])[0]
+    assert answer["llr"] == pytest.approx(llr, abs=1e-3)
+    assert answer["threshold"]["calibration_id"] == after.calibration_id
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -228,6 +258,7 @@ def test_the_service_scores_with_it_as_the_lab_does(folder: Path, tmp_path: Path
         (["train", "--recipe", "missing"], "there is no recipe"),
         (["train", "--data", "nowhere"], "make it with `vouch-train prepare`"),
         (["calibrate", "--encoder", "nowhere"], "neither a bundle, nor a run's folder, nor a checkpoint"),
+        (["calibrate", "--encoder", ".", "--out", "folder"], "is no bundle to be written anew"),
         (["evaluate", "--encoder", ".", "--trials", "none.txt", "--root", "."], "there is no trial list"),
     ],
 )

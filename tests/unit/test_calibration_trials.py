@@ -13,18 +13,18 @@ import made_voices
 from model.calibration import SideInformation
 from model.quality import mean_snr_db
 from model.scoring import reference
+from samples import random_embeddings
 from training.calibration_trials import (
     CONDITIONS,
     N_REFERENCE_CLIPS,
     TrialSet,
     calibration_trials,
     every_pair,
-    mean_of_measured,
 )
 from training.cohorts import MIN_VOICES, N_CLIPS, N_TOP, Voices, draw_clips
 from training.corpora.utterance import Utterance
 from training.dataset import PreparedUtterance
-from training.heard import HeardClips
+from training.heard import HeardClips, joined_clips
 
 ROWS = made_voices.rows(8, 5, corpora=("one", "other"))
 SPEAKERS = made_voices.speaker_numbers(ROWS)
@@ -68,9 +68,10 @@ def test_a_reference_is_made_as_the_service_makes_it(sets: list[TrialSet]) -> No
 
 
 def test_noise_is_averaged_over_the_clips_that_have_some() -> None:
-    found = mean_of_measured(np.array([[10.0, np.nan, 20.0], [np.nan, np.nan, np.nan]]))
-    assert found[0] == 15.0
-    assert np.isnan(found[1])
+    clips = SideInformation(np.ones(4), np.ones(4), np.array([10.0, np.nan, 20.0, np.nan]))
+    _, found = joined_clips(random_embeddings(1, 4), clips, np.array([[0, 1, 2], [1, 3, 1]]))
+    assert np.asarray(found.snr_db)[0] == 15.0
+    assert np.isnan(np.asarray(found.snr_db)[1])
 
 
 def test_speakers_with_too_few_clips_for_a_reference_and_a_probe_have_none() -> None:

@@ -10,7 +10,7 @@ from training.encoders import OpenedEncoder
 from training.measured_list import Contender, evaluate_scores
 from training.metrics import rates_at
 from training.operating_points import operating_points
-from training.scorers import CosineScorer
+from training.scorers import UNCALIBRATED
 from training.trials import Trials, all_pairs, read_trials
 
 
@@ -71,8 +71,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_an_evaluation_reports_what_the_trials_are() -> None:
     trials, scores = made_trials(20, 4, 0.3)
     nobody = OpenedEncoder("e", "x", torch.nn.Identity(), None, None)
-    contender = Contender("e", nobody, CosineScorer(None, None, None, {}), {})
-    result, _ = evaluate_scores(contender, trials, scores, "distance")
+    result, _ = evaluate_scores(Contender("e", nobody, UNCALIBRATED, {}), trials, scores, "distance")
     assert (result.n_target, result.n_speakers) == (20 * 6, 20)
     assert result.eer_interval[0] <= result.eer <= result.eer_interval[1]
     assert 0 < result.eer < 0.2

@@ -1,60 +1,17 @@
-"""An LLR of the lab's reports is the one that the service gives: one clip against one, and a reference of three."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
 import shipped
-from app.main import create_app
 from model.bundle import load_bundle
 from model.calibration import Calibration, Term
 from model.likelihood import LikelihoodModel
 from model.scoring import Cohort, unit
 from training.encoders import open_encoder
-from training.heard import HeardClips, hear_whole
+from training.heard import HeardClips
 from training.scorers import CosineScorer, scorer_of
-
-CLIPS = [shipped.CLIPS / f"speaker-{name}.ogg" for name in ("a-1", "a-2", "a-3", "b-1")]
-
-
-@pytest.fixture(scope="module")
-def heard() -> HeardClips:
-    return hear_whole(open_encoder(shipped.BUNDLE).module, CLIPS, "clips")
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    settings = shipped.settings(tmp_path_factory.mktemp("data"))
-    with TestClient(create_app(settings), base_url=shipped.BASE_URL) as client:
-        assert client.post("/v1/speakers", json={"speaker_id": "a"}).status_code == 201
-        files = [("audio", path.read_bytes()) for path in CLIPS[:3]]
-        assert client.post("/v1/speakers/a/enrollments", files=files).status_code == 201
-        yield client
-
-
-def by_the_lab(heard: HeardClips, reference: list[int], probe: int) -> tuple[float, float]:
-    scorer = scorer_of(shipped.BUNDLE, open_encoder(shipped.BUNDLE), [])
-    cosines, llrs = scorer(heard, np.array([reference]), heard, np.array([probe]))
-    assert llrs is not None
-    return float(cosines[0]), float(llrs[0])
-
-
-@pytest.mark.parametrize(("a", "b"), [(0, 1), (0, 3)])
-def test_one_clip_against_one(service: TestClient, heard: HeardClips, a: int, b: int) -> None:
-    files = {"audio_a": CLIPS[a].read_bytes(), "audio_b": CLIPS[b].read_bytes()}
-    answer = service.post("/v1/compare", files=files).json()
-    assert (answer["score"], answer["llr"]) == pytest.approx(by_the_lab(heard, [a], b), abs=1e-3)
-
-
-def test_a_reference_of_three(service: TestClient, heard: HeardClips) -> None:
-    answer = service.post("/v1/speakers/a/verify", files={"audio": CLIPS[3].read_bytes()}).json()
-    assert (answer["score"], answer["llr"]) == pytest.approx(by_the_lab(heard, [0, 1, 2], 3), abs=1e-3)
 
 
 def test_trials_that_share_references_and_probes_are_scored_like_trials_of_their_own() -> None:
