@@ -1,6 +1,7 @@
 """SiameseEncoder: CNN -> RNN -> pooling -> embedding, and the similarity of a pair.
 
-Both clips of a pair go through the same weights. Everything here is length-aware: a clip embeds alike alone and
+Both clips of a pair go through the same weights. An encoder may end in two branches: one learns to tell the training
+speakers apart, the other to say what a teacher says; they err differently, and the embedding is both. Everything here is length-aware: a clip embeds alike alone and
 zero-padded in a batch. These modules are scripted (`torchscript.py`), hence the plain `Tensor` annotations.
 """
 
@@ -32,10 +33,18 @@ class EncoderConfig:
     downsampling: str = "stride"
     residual: tuple[int, ...] = (0, 0, 0, 0, 0)
     """Residual 3x3 pairs after each block's downsampling convolution."""
+    n_projected: int = 0
+    """Features of a step that a linear layer leaves the LSTM; 0 has no such layer: the LSTM takes all of the CNN's."""
     n_hidden: int = 160
     """LSTM units in each direction."""
     pooling: str = "attentive_statistics"
     n_embedding: int = 192
+    n_taught: int = 0
+    """Elements of the embedding that come from a branch of their own, which a teacher trains; 0 has one branch."""
+    taught_share: float = 0.5
+    """Of the taught branch in the cosine of two embeddings; the rest is the other branch's."""
+    n_branch_blocks: int = 1
+    """CNN blocks, the last ones, that each of two branches has for itself."""
     unit_norm: bool = True
     """Scale embeddings to length 1. The article measures the raw distance, so its recipe does not."""
     pair_head: bool = False
@@ -51,6 +60,21 @@ class EncoderConfig:
             raise ValueError(f"pooling is one of {', '.join(POOLINGS)}; got {self.pooling!r}")
         if self.downsampling not in DOWNSAMPLINGS:
             raise ValueError(f"downsampling is one of {', '.join(DOWNSAMPLINGS)}; got {self.downsampling!r}")
+        if not 0 <= self.n_taught < self.n_embedding:
+            raise ValueError("n_taught is a part of n_embedding: at least 0, and less")
+        if self.n_taught and not self.unit_norm:
+            raise ValueError("a taught branch needs unit_norm: its share is one of the cosine")
+        if not 0.0 < self.taught_share < 1.0:
+            raise ValueError("taught_share is between 0 and 1")
+        if self.n_taught and self.pair_head:
+            raise ValueError("a pair head and a taught branch do not go together")
+        if self.n_taught and not 0 <= self.n_branch_blocks < n_blocks:
+            raise ValueError("n_branch_blocks leaves at least one CNN block to both branches")
+
+    @property
+    def n_own(self) -> int:
+        """Elements of the embedding that learn from the labels; they come first."""
+        return self.n_embedding - self.n_taught
 
 
 class Residual(nn.Module):
@@ -131,26 +155,71 @@ class AttentiveStatistics(nn.Module):
         return torch.cat([mean, variance.clamp(min=1e-6).sqrt()], dim=1)
 
 
+@dataclass(frozen=True)
+class Shape:
+    """Of what a CNN block gives: (batch, n_channels, n_mels, n_steps)."""
+
+    n_channels: int
+    n_mels: int
+
+
+def make_blocks(config: EncoderConfig, numbers: range, shape: Shape) -> tuple[nn.ModuleList, Shape]:
+    """Those blocks of the config on top of `shape`, and the shape they give."""
+    blocks = nn.ModuleList()
+    for i in numbers:
+        stride_mel, n_out = config.strides_mel[i], config.channels[i]
+        stride = (stride_mel, config.strides_time[i])
+        blocks.append(Block(shape.n_channels, n_out, stride, config.downsampling, config.residual[i]))
+        floor, ceil = shape.n_mels // stride_mel, -(-shape.n_mels // stride_mel)
+        shape = Shape(n_out, floor if config.downsampling == "max_pool" else ceil)
+    return blocks, shape
+
+
+class Branch(nn.Module):
+    """CNN blocks of its own, if any -> BiLSTM -> pooling -> embedding: (batch, channels, n_mels, n_steps) -> (batch, n_out)."""
+
+    def __init__(self, config: EncoderConfig, blocks: nn.ModuleList, shape: Shape, n_out: int) -> None:
+        super().__init__()
+        self.blocks = blocks
+        n_in = shape.n_channels * shape.n_mels
+        self.projection = nn.Linear(n_in, config.n_projected) if config.n_projected else nn.Identity()
+        self.lstm = nn.LSTM(config.n_projected or n_in, config.n_hidden, batch_first=True, bidirectional=True)
+        pooling = MeanPooling if config.pooling == "mean" else AttentiveStatistics
+        self.pooling = pooling(2 * config.n_hidden)
+        self.embedding = nn.Linear(self.pooling.n_out, n_out)
+        self.embedding_norm = nn.BatchNorm1d(n_out)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        for block in self.blocks:
+            x, lengths = block(x, lengths)
+        n_steps = x.size(3)
+        x = self.projection(x.permute(0, 3, 1, 2).flatten(2))  # (batch, n_steps, channels * n_mels or n_projected)
+        lengths = lengths.clamp(min=1)
+        if int(lengths.min()) == n_steps:  # nothing to leave out, and packing costs as much as half the LSTM
+            x = self.lstm(x)[0]
+        else:
+            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            x, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=n_steps)
+        embeddings: Tensor = self.embedding_norm(self.embedding(self.pooling(x, frame_mask(lengths, n_steps))))
+        return embeddings
+
+
 class SiameseEncoder(nn.Module):
     """Log-mel of a clip -> its embedding; the pair head maps two embeddings to a similarity logit."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.normalise = Normalise(config.normalisation)
-        blocks = []
-        n_in, n_mels = 1, config.n_mels
-        shapes = zip(config.channels, config.strides_mel, config.strides_time, config.residual, strict=True)
-        for n_out, stride_mel, stride_time, n_residual in shapes:
-            blocks.append(Block(n_in, n_out, (stride_mel, stride_time), config.downsampling, n_residual))
-            n_in = n_out
-            n_mels = n_mels // stride_mel if config.downsampling == "max_pool" else -(-n_mels // stride_mel)
-        self.blocks = nn.ModuleList(blocks)
-        self.lstm = nn.LSTM(n_in * n_mels, config.n_hidden, batch_first=True, bidirectional=True)
-        n_features = 2 * config.n_hidden
-        pooling = MeanPooling if config.pooling == "mean" else AttentiveStatistics
-        self.pooling = pooling(n_features)
-        self.embedding = nn.Linear(self.pooling.n_out, config.n_embedding)
-        self.embedding_norm = nn.BatchNorm1d(config.n_embedding)
+        n_blocks = len(config.channels)
+        fork = n_blocks - config.n_branch_blocks if config.n_taught else n_blocks
+        self.blocks, shape = make_blocks(config, range(fork), Shape(1, config.n_mels))
+        sizes = [config.n_own, config.n_taught] if config.n_taught else [config.n_own]
+        of_branches = [make_blocks(config, range(fork, n_blocks), shape) for _ in sizes]
+        self.branches = nn.ModuleList(
+            [Branch(config, *of_branch, size) for of_branch, size in zip(of_branches, sizes, strict=True)]
+        )
+        shares = [1.0 - config.taught_share, config.taught_share] if config.n_taught else [1.0]
+        self.scales = [math.sqrt(share) for share in shares]
         self.unit_norm = config.unit_norm
         self.n_frames_per_step = math.prod(config.strides_time)
         self.pair_head = nn.Linear(config.n_embedding, 1) if config.pair_head else nn.Identity()
@@ -162,15 +231,13 @@ class SiameseEncoder(nn.Module):
             x = nn.functional.pad(x, (0, self.n_frames_per_step - x.size(3)))
         for block in self.blocks:
             x, lengths = block(x, lengths)
-        n_steps = x.size(3)
-        x = x.permute(0, 3, 1, 2).flatten(2)  # (batch, n_steps, channels * n_mels)
-        lengths = lengths.clamp(min=1)
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        x, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=n_steps)
-        embeddings = self.embedding_norm(self.embedding(self.pooling(x, frame_mask(lengths, n_steps))))
-        if self.unit_norm:
-            embeddings = nn.functional.normalize(embeddings, dim=1)
-        return embeddings
+        parts: list[Tensor] = []
+        for i, branch in enumerate(self.branches):
+            part = branch(x, lengths)
+            if self.unit_norm:
+                part = nn.functional.normalize(part, dim=1) * self.scales[i]
+            parts.append(part)
+        return torch.cat(parts, dim=1)
 
     def similarity_logit(self, a: Tensor, b: Tensor) -> Tensor:
         """Embeddings (batch, n_embedding) twice -> (batch,) logit that each pair is one speaker.

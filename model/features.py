@@ -77,7 +77,8 @@ class LogMel(nn.Module):
         if samples.size(1) < self.n_window:
             samples = nn.functional.pad(samples, (0, self.n_window - samples.size(1)))
         frames = samples.unfold(1, self.n_window, self.n_hop) * self.window
-        power = torch.fft.rfft(frames, n=self.n_fft).abs().square()  # (batch, n_frames, n_fft // 2 + 1)
+        spectrum = torch.view_as_real(torch.fft.rfft(frames, n=self.n_fft))
+        power = spectrum.square().sum(dim=3)  # (batch, n_frames, n_fft // 2 + 1); abs() would take square roots first
         mel = torch.matmul(self.filters, power.transpose(1, 2))
         return torch.log(mel + self.floor)
 

@@ -12,6 +12,7 @@ from model.bundle import encoder_id_of
 from model.encoder import SiameseEncoder, WaveformEncoder
 from model.errors import InvalidArgument
 from model.features import describe_front_end
+from training.fusion import fuse_norms
 from training.recipe import Recipe, recipe_from
 
 FORMAT = 2
@@ -60,11 +61,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def waveform_encoder(checkpoint: Checkpoint) -> WaveformEncoder:
-    """The eager encoder with its front end, ready to embed: the averaged weights, where there are any."""
+    """The eager encoder with its front end, ready to embed: the averaged weights, where there are any, norms folded in."""
     module = WaveformEncoder(checkpoint.recipe.encoder)
     encoder = module.encoder
     assert isinstance(encoder, SiameseEncoder)
     encoder.load_state_dict(checkpoint.average or checkpoint.encoder)
+    fuse_norms(encoder)
     return module.eval()
 
 

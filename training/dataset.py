@@ -63,6 +63,22 @@ def rows_sha256(rows: Sequence[PreparedUtterance]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
+def at_most(rows: Sequence[PreparedUtterance], n_clips: int) -> list[PreparedUtterance]:
+    """The rows in their order without the surplus of speakers with more than `n_clips`, thinned evenly; 0 keeps all."""
+    if not n_clips:
+        return list(rows)
+    of_speaker: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        of_speaker.setdefault(row.utterance.speaker, []).append(number)
+    kept = [
+        numbers[i * len(numbers) // n_taken]
+        for numbers in of_speaker.values()
+        for n_taken in [min(n_clips, len(numbers))]
+        for i in range(n_taken)
+    ]
+    return [rows[number] for number in sorted(kept)]
+
+
 def write_prepared(rows: Iterable[PreparedUtterance], path: Path) -> None:
     """Writes the CSV whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

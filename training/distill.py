@@ -21,6 +21,7 @@ from training.dataset import PreparedUtterance
 from training.encoders import open_encoder
 from training.feature_store import ShardKey, by_corpus, voiced_clips
 from training.importers.sources import ImportOptions, read_source
+from training.row_workers import mapped
 
 INSTALLED = "resemblyzer"
 """The teacher that a Python package carries; any other is a folder."""
@@ -28,6 +29,8 @@ INSTALLED = "resemblyzer"
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
+    name_or_path: str
+    """What `open_teacher` was given."""
     name: str
     encoder_id: str
     module: nn.Module
@@ -47,32 +50,35 @@ def open_teacher(name_or_path: str) -> Teacher:
     if name_or_path == INSTALLED and not Path(name_or_path).exists():
         found = read_source(INSTALLED, None, ImportOptions())
         identity = encoder_id_of(found.module, found.front_end, found.network)
-        return Teacher(INSTALLED, identity, found.module, f"{found.provenance.source} ({found.provenance.licence})")
+        return Teacher(
+            name_or_path, INSTALLED, identity, found.module, f"{found.provenance.source} ({found.provenance.licence})"
+        )
     opened = open_encoder(Path(name_or_path))
-    return Teacher(opened.name, opened.encoder_id, opened.module, "see its own card")
+    return Teacher(name_or_path, opened.name, opened.encoder_id, opened.module, "see its own card")
 
 
 def teacher_targets(
-    teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path
+    teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path, workers: int = 1
 ) -> Embedding:
     """(n_groups, n_teacher) unit float32: the whole clean clip of each group of the feature store, in its order.
 
     What all embeddings have in common is taken out first: it tells no two speakers apart, and of an encoder that keeps
-    every cosine near 1 it would be most of the target. Computed once for a teacher and a corpus, and kept in `folder`.
+    every cosine near 1 it would be most of the target. Computed once for a teacher and a corpus, by `workers` processes, and kept in `folder`.
     """
-    targets = np.concatenate([_of_corpus(teacher, corpus, voices, folder) for corpus in by_corpus(rows)])
+    targets = np.concatenate([_of_corpus(teacher, corpus, voices, folder, workers) for corpus in by_corpus(rows)])
     return unit(targets - targets.mean(axis=0))
 
 
-def _of_corpus(teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path) -> Embedding:
+def _of_corpus(
+    teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path, workers: int
+) -> Embedding:
     key = ShardKey(tuple(rows), tuple(voices), RenderConfig(), 0, 0)
     path = folder / f"targets-{key.digest()}-{teacher.encoder_id}.npy"
     if not path.is_file():
-        found = []
-        for row in track(rows, description=f"Asking the teacher about {rows[0].utterance.corpus}"):
-            clips = [samples for _, samples in voiced_clips(row, voices)]
-            if clips:
-                found.append(embed(teacher.module, clips))
+        asked = (teacher.name_or_path, key)
+        with mapped(_Pupil, asked, len(rows), workers) as answers:
+            description = f"Asking the teacher about {rows[0].utterance.corpus}"
+            found = [answer for answer in track(answers, description=description, total=len(rows)) if len(answer)]
         part = path.with_suffix(".part")
         with part.open("wb") as file:
             np.save(file, unit(np.concatenate(found)))
@@ -81,12 +87,27 @@ def _of_corpus(teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequ
     return kept
 
 
-class Distillation(nn.Module):
-    """Mean of 1 - cosine between projected student embeddings (n, n_embedding) and targets (n, n_teacher)."""
+class _Pupil:
+    """Asks about the clips of one row: the teacher's embedding of each voice, or of none where the clip is left out."""
 
-    def __init__(self, n_embedding: int, n_teacher: int) -> None:
+    def __init__(self, asked: tuple[str, ShardKey]) -> None:
+        name_or_path, self.key = asked
+        self.teacher = open_teacher(name_or_path)
+
+    def __call__(self, index: int) -> Embedding:
+        clips = [samples for _, samples in voiced_clips(self.key.rows[index], self.key.voices)]
+        return embed(self.teacher.module, clips) if clips else np.zeros((0, 0), np.float32)
+
+
+class Distillation(nn.Module):
+    """Mean of 1 - cosine between student embeddings (n, n_student) and targets (n, n_teacher).
+
+    Embeddings of another size than the teacher's are projected, and the projection is learnt.
+    """
+
+    def __init__(self, n_student: int, n_teacher: int) -> None:
         super().__init__()
-        self.projection = nn.Linear(n_embedding, n_teacher)
+        self.projection = nn.Identity() if n_student == n_teacher else nn.Linear(n_student, n_teacher)
 
     def forward(self, embeddings: Tensor, targets: Tensor) -> Tensor:
         return (1.0 - F.cosine_similarity(self.projection(embeddings), targets, dim=1)).mean()

@@ -21,6 +21,8 @@ from training.augment.voices import Voice
 class DataConfig:
     voices: tuple[Voice, ...] = (Voice(),)
     """Every speaker is heard in each; every voice but the first is a new speaker."""
+    max_clips_per_speaker: int = 0
+    """Of a speaker with more, this many are taken, spread evenly over all of them; 0 takes every clip."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,10 @@ class Recipe:
             raise InvalidArgument("loss.head_weight trains the pair head, which encoder.pair_head has switched off")
         if bool(self.distill.teacher) != (self.distill.weight > 0):
             raise InvalidArgument("distillation needs both distill.teacher and a positive distill.weight")
+        if self.encoder.n_taught and not self.distill.teacher:
+            raise InvalidArgument(
+                "encoder.n_taught is a branch that a teacher trains: set distill.teacher, or n_taught to 0"
+            )
         if not self.data.voices or self.data.voices[0] != Voice():
             raise InvalidArgument("data.voices begins with the clip's own voice, {speed = 1.0, formants = 1.0}")
 

@@ -20,7 +20,7 @@ from model.scoring import Embedding
 from training.augment.mel import augment
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.crop_sources import open_crop_source
-from training.dataset import PreparedUtterance, read_prepared, rows_sha256
+from training.dataset import PreparedUtterance, at_most, read_prepared, rows_sha256
 from training.devices import Place, take_place, wait_for_all
 from training.distill import Distillation, Teacher, open_teacher, teacher_targets
 from training.feature_store import open_features
@@ -78,7 +78,7 @@ def _train(
 
     # Data; the first process computes what is not there yet
     rows = read_prepared(data / "utterances.csv")
-    train_rows = [row for row in rows if row.utterance.split == "train"]
+    train_rows = at_most([row for row in rows if row.utterance.split == "train"], recipe.data.max_clips_per_speaker)
     validation_rows = _first_clips([r for r in rows if r.utterance.split == "validation"], recipe.validation_clips)
     n_speakers = len({row.utterance.speaker for row in train_rows})
     if n_speakers < 2:
@@ -88,7 +88,7 @@ def _train(
         wait_for_all(place)
     source = open_crop_source(recipe, train_rows, data, workers)
     heldout = open_features(validation_rows, recipe.encoder.n_mels, data) if validation_rows else None
-    targets = teacher_targets(teacher, train_rows, recipe.data.voices, data) if teacher else None
+    targets = teacher_targets(teacher, train_rows, recipe.data.voices, data, workers) if teacher else None
     if place.rank == 0:
         wait_for_all(place)
     sampler = CropSampler(source, recipe.seed, place.rank)
@@ -96,7 +96,7 @@ def _train(
     # Model and optimiser
     encoder = SiameseEncoder(recipe.encoder)
     module = make_training_step(recipe, encoder, len(source.classes), targets).to(place.device)
-    encoder.blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stub
+    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stub
     average = average_of(encoder, recipe.optimiser.average_decay) if recipe.optimiser.average_decay else None
     optimiser, scheduler = make_optimiser(recipe.optimiser, [module], recipe, recipe.n_steps)
 
@@ -170,10 +170,10 @@ def make_training_step(
     recipe: Recipe, encoder: SiameseEncoder, n_classes: int, targets: Embedding | None
 ) -> TrainingStep:
     """The encoder with its loss and, where there are targets, the projection onto the teacher's embeddings."""
-    n_embedding = recipe.encoder.n_embedding
-    objective = make_objective(recipe.loss, n_classes, n_embedding, recipe.sampling.clips_per_speaker)
-    distillation = Distillation(n_embedding, targets.shape[1]) if targets is not None else None
-    return TrainingStep(encoder, objective, distillation, recipe.distill.weight, recipe.precision)
+    objective = make_objective(recipe.loss, n_classes, recipe.encoder.n_own, recipe.sampling.clips_per_speaker)
+    n_student = recipe.encoder.n_taught or recipe.encoder.n_embedding
+    distillation = Distillation(n_student, targets.shape[1]) if targets is not None else None
+    return TrainingStep(encoder, objective, distillation, recipe)
 
 
 def draw(recipe: Recipe, sampler: CropSampler, step: int) -> Batch:

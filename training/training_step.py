@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 from model.encoder import SiameseEncoder
 from training.distill import Distillation
 from training.losses import EmbeddedBatch, LossAndAccuracy
+from training.recipe import Recipe
 from training.schedule import StepSettings
 
 
@@ -20,15 +21,15 @@ class TrainingStep(nn.Module):
         encoder: SiameseEncoder,
         objective: nn.Module,
         distillation: Distillation | None,
-        weight: float,
-        precision: str,
+        recipe: Recipe,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.objective = objective
         self.distillation = distillation
-        self.weight = weight
-        self.precision = precision
+        self.n_own = recipe.encoder.n_own
+        self.weight = recipe.distill.weight
+        self.precision = recipe.precision
 
     def forward(
         self, log_mels: Tensor, labels: Tensor, targets: Tensor | None, settings: StepSettings
@@ -37,10 +38,12 @@ class TrainingStep(nn.Module):
         with torch.autocast(log_mels.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             embeddings = self.encoder(log_mels, lengths)
         embeddings = embeddings.float()  # losses are computed in full precision
-        found: LossAndAccuracy = self.objective(EmbeddedBatch(self.encoder, embeddings, labels, settings))
+        own = embeddings[:, : self.n_own]
+        found: LossAndAccuracy = self.objective(EmbeddedBatch(self.encoder, own, labels, settings))
         loss = found.loss
         if self.distillation is not None and targets is not None:
-            loss = loss + self.weight * self.distillation(embeddings, targets)
+            student = embeddings[:, self.n_own :] if self.n_own < embeddings.size(1) else embeddings
+            loss = loss + self.weight * self.distillation(student, targets)
         return loss, found.accuracy
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from model.embedding import MIN_SAMPLES, embed
 from model.encoder import EncoderConfig, SiameseEncoder, WaveformEncoder
 from model.features import N_HOP_SAMPLES, N_WINDOW_SAMPLES, LogMel, Normalise, n_frames
+from training.fusion import fuse_norms
 from training.recipe import load_recipe
 
 CONFIGS = {
@@ -14,6 +17,11 @@ CONFIGS = {
         n_mels=24, channels=(4, 8), strides_mel=(2, 2), strides_time=(2, 1), residual=(1, 0), n_hidden=6, n_embedding=10
     ),
 }
+
+
+CONFIGS["two branches"] = replace(
+    CONFIGS["small"], n_projected=12, n_embedding=16, n_taught=6, taught_share=0.3, n_branch_blocks=1
+)
 
 
 def noise(n_samples: int, seed: int) -> np.ndarray:
@@ -59,6 +67,22 @@ def test_the_shape_and_the_norm_are_those_of_the_configuration() -> None:
 def test_different_clips_get_different_embeddings(encoder: WaveformEncoder) -> None:
     a, b = embed(encoder, [noise(16_000, 1), noise(16_000, 2)])
     assert np.abs(a - b).max() > 1e-4
+
+
+def test_the_cosine_is_that_of_both_branches_in_their_shares() -> None:
+    config = CONFIGS["two branches"]
+    a, b = embed(WaveformEncoder(config).eval(), [noise(16_000, 1), noise(16_000, 2)])
+    own, taught = slice(0, config.n_own), slice(config.n_own, None)
+    cosines = [a[part] @ b[part] / np.linalg.norm(a[part]) / np.linalg.norm(b[part]) for part in (own, taught)]
+    assert a @ b == pytest.approx(0.7 * cosines[0] + 0.3 * cosines[1], abs=1e-5)
+
+
+def test_norms_folded_into_convolutions_leave_the_embedding(encoder: WaveformEncoder) -> None:
+    clips = [noise(20_000, 5), noise(7_000, 6)]
+    before = embed(encoder, clips)
+    fuse_norms(encoder.encoder)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in encoder.modules())
+    assert np.abs(embed(encoder, clips) - before).max() <= 1e-5
 
 
 def test_silence_has_a_finite_embedding(encoder: WaveformEncoder) -> None:
