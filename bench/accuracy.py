@@ -26,7 +26,6 @@ from torch import Tensor, nn
 
 from model.bundle import Bundle, load_bundle
 from model.bundle_encoder import open_encoder_in
-from model.calibration import logit
 from model.embedding import embed
 from model.encoder import WaveformEncoder
 from model.scoring import Embedding
@@ -34,7 +33,7 @@ from model.waveform import SAMPLE_RATE_HZ, Samples
 from training.bootstrap import bootstrap_interval, speaker_weights
 from training.dataset import read_samples
 from training.heard import HeardClips, hear_whole
-from training.metrics import Labels, Scores, cllr_bits, eer, error_curve, min_cllr_bits, min_dcf, rates_at
+from training.metrics import Labels, Scores, act_dcf, cllr_bits, eer, error_curve, min_cllr_bits, min_dcf
 from training.recipe import load_recipe
 from training.trial_scores import score_trials, trial_llrs
 from training.trials import Trials, read_trials
@@ -124,12 +123,6 @@ class Honesty:
             act_dcf(llrs, labels, P_TARGET),
             min_dcf(error_curve(llrs, labels), P_TARGET),
         )
-
-
-def act_dcf(llrs: Scores, labels: Labels, p_target: float) -> float:
-    """Normalised detection cost, costs 1, of whoever believes the LLRs: accepts where llr >= -logit(p_target)."""
-    fmr, fnmr = rates_at(llrs, labels, -logit(p_target))
-    return (p_target * fnmr + (1.0 - p_target) * fmr) / min(p_target, 1.0 - p_target)
 
 
 class Hearing:

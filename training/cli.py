@@ -110,7 +110,9 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Processes that compute features.")] = 1,
     draw_threads: Annotated[int, typer.Option(min=1, help="Threads that draw batches ahead.")] = 2,
-    checkpoint_every_s: Annotated[float, typer.Option(min=0, help="Seconds between two checkpoints.")] = 120.0,
+    checkpoint_every_s: Annotated[
+        float, typer.Option(min=0, help="Seconds between two checkpoints.")
+    ] = training_stage.CHECKPOINT_EVERY_S,
     threads: Threads = 0,
 ) -> None:
     """Train an encoder; resumes where an interrupted run stopped."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import soundfile
 
 from model.decoding import DecodingLimits, decode
-from model.errors import CorruptAudio
+from model.embedding import MIN_SAMPLES
+from model.errors import AudioError, CorruptAudio
 from model.waveform import Samples
 from training.corpora.utterance import SPLITS, CorpusError, Split, Utterance
 from training.headerless import TO_WAV
@@ -41,6 +42,19 @@ def read_samples(path: Path) -> Samples:
     elif path.suffix.lower() in TO_WAV:
         data = TO_WAV[path.suffix.lower()](data)
     samples: Samples = decode(data, LIMITS).samples
+    return samples
+
+
+def read_clip(path: Path) -> Samples:
+    """The same for a clip that is to be embedded. Raises CorpusError naming one that cannot be decoded or is too short."""
+    try:
+        samples = read_samples(path)
+    except AudioError as error:
+        raise CorpusError(f"{path}: {error}") from error
+    if len(samples) < MIN_SAMPLES:
+        raise CorpusError(
+            f"{path} has {len(samples)} samples; an embedding needs at least {MIN_SAMPLES}. Leave it out."
+        )
     return samples
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from model.bundle import load_bundle, seal_card
 from training.model_card import model_card
-from training.reports import ALL, measured_with, read_report
+from training.reports import ALL, Evaluation, measured_with, read_report
+from training.whole_folder import written_whole
 
 
 def describe(folder: Path, evaluations: Sequence[Path], history: Sequence[Path] = ()) -> Path:
@@ -22,17 +25,20 @@ def describe(folder: Path, evaluations: Sequence[Path], history: Sequence[Path] 
     bundle = load_bundle(folder)
     calibration_id = bundle.card["calibration"]["calibration_id"]
     measured = [row for path in evaluations for row in measured_with(path, bundle.encoder_id, calibration_id)]
-    before = [row for path in history for row in read_report(path).evaluations if row.slice == ALL]
+    reports = [read_report(path) for path in history]
+    # Without a report of those before, the card goes on saying what it said of them.
+    before = [row for report in reports for row in report.evaluations if row.slice == ALL] or _history_of(bundle.card)
     card = {
         **bundle.card,
         "evaluations": [asdict(row) for row in measured if row.slice == ALL],
         "history": [asdict(row) for row in before],
     }
-    with tempfile.TemporaryDirectory(dir=folder.resolve().parent) as scratch:
-        fresh, replaced = Path(scratch) / "bundle", Path(scratch) / "replaced"
-        shutil.copytree(folder, fresh)
+    with written_whole(folder) as fresh:
+        shutil.copytree(folder, fresh, dirs_exist_ok=True)
         seal_card(fresh, card, lambda told: model_card(told, measured, before))
         load_bundle(fresh)
-        folder.rename(replaced)
-        fresh.rename(folder)
     return folder
+
+
+def _history_of(card: Mapping[str, Any]) -> list[Evaluation]:
+    return TypeAdapter(list[Evaluation]).validate_python(card.get("history", []))

@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from model.errors import InvalidArgument
+
+PATIENCE = timedelta(days=1)
+"""The first process computes features for hours while the others wait."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def take_place(wanted: str) -> Iterator[Place]:
     if kind == "cuda" and local_rank >= n_cuda:
         raise InvalidArgument(f"torchrun started more processes here than the {n_cuda} CUDA devices")
     device = torch.device("cuda", local_rank) if kind == "cuda" else torch.device("cpu")
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Place(device, dist.get_rank(), dist.get_world_size())
     finally:

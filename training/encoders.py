@@ -12,13 +12,12 @@ from torch import nn
 
 from model.bundle import CARD, load_bundle
 from model.bundle_encoder import open_encoder_in
-from model.embedding import MIN_SAMPLES, embed
+from model.embedding import embed
 from model.encoder import SiameseEncoder
-from model.errors import AudioError, InvalidArgument
+from model.errors import InvalidArgument
 from model.scoring import Embedding
 from training.checkpoint import encoder_id, load_checkpoint, waveform_encoder
-from training.corpora.utterance import CorpusError
-from training.dataset import read_samples
+from training.dataset import read_clip
 from training.importers.folder import is_imported, read_import
 
 
@@ -62,16 +61,4 @@ def embed_files(module: nn.Module, paths: Sequence[Path], title: str) -> Embeddi
 
     Raises CorpusError naming a clip that cannot be decoded or is shorter than one frame.
     """
-    return np.concatenate([_embed_file(module, path) for path in track(paths, description=title)])
-
-
-def _embed_file(module: nn.Module, path: Path) -> Embedding:
-    try:
-        samples = read_samples(path)
-    except AudioError as error:
-        raise CorpusError(f"{path}: {error}") from error
-    if len(samples) < MIN_SAMPLES:
-        raise CorpusError(
-            f"{path} has {len(samples)} samples; an embedding needs at least {MIN_SAMPLES}. Leave it out."
-        )
-    return embed(module, [samples])
+    return np.concatenate([embed(module, [read_clip(path)]) for path in track(paths, description=title)])

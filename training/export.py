@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ from training.calibration_file import calibration_data
 from training.checkpoint import describe_network, encoder_id, load_checkpoint, waveform_encoder
 from training.model_card import model_card
 from training.reports import ALL, measured_with, read_report
+from training.whole_folder import written_whole
 
 TOLERANCE = 1e-4
 """Largest difference of any element between the eager and the exported embedding."""
@@ -56,10 +55,7 @@ def export(
         )
     measured = [row for path in evaluations for row in measured_with(path, identity, calibration.calibration_id)]
     before = [row for path in history for row in read_report(path).evaluations if row.slice == ALL]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        folder = Path(scratch) / "bundle"
-        folder.mkdir()
+    with written_whole(out) as folder:
         export_encoder(module, folder / ENCODER)
         difference = export_difference(module, load_encoder(folder / ENCODER))
         if not difference <= TOLERANCE:
@@ -97,11 +93,6 @@ def export(
             prose=lambda card: model_card(card, measured, before),
         )
         load_bundle(folder)
-        replaced = Path(scratch) / "replaced"
-        if out.exists():
-            out.rename(replaced)
-        folder.rename(out)
-        shutil.rmtree(replaced, ignore_errors=True)
     return out
 
 

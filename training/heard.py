@@ -14,14 +14,12 @@ from torch import nn
 
 from model.calibration import SideInformation
 from model.embedding import MIN_SAMPLES, embed
-from model.errors import AudioError
 from model.quality import Detector, assess
 from model.scoring import Embedding, unit
 from model.speech import SpeechDetector
 from model.waveform import SAMPLE_RATE_HZ, Samples, Source, Waveform
 from training.conditions import Condition, full
-from training.corpora.utterance import CorpusError
-from training.dataset import read_samples
+from training.dataset import read_clip
 
 SEED = 1
 _SOURCE = Source("samples", SAMPLE_RATE_HZ, 1)
@@ -73,7 +71,7 @@ def hear_files(
     detector = SpeechDetector()
     heard: dict[str, list[_Heard]] = {name: [] for name in conditions}
     for index, path in enumerate(track(paths, description=title)):
-        samples = _read(path)
+        samples = read_clip(path)
         for name, condition in conditions.items():
             changed = condition(samples, detector, _generator(seed, name, path))
             if changed is not None and len(changed) >= MIN_SAMPLES:
@@ -92,18 +90,6 @@ class _Heard:
     embedding: Embedding
     speech_s: float
     snr_db: float
-
-
-def _read(path: Path) -> Samples:
-    try:
-        samples = read_samples(path)
-    except AudioError as error:
-        raise CorpusError(f"{path}: {error}") from error
-    if len(samples) < MIN_SAMPLES:
-        raise CorpusError(
-            f"{path} has {len(samples)} samples; an embedding needs at least {MIN_SAMPLES}. Leave it out."
-        )
-    return samples
 
 
 def _generator(seed: int, condition: str, path: Path) -> np.random.Generator:

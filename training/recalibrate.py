@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from model.bundle import COHORT, PROSE, load_bundle, write_card
@@ -11,6 +10,7 @@ from model.errors import InvalidArgument
 from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
 from training.model_card import model_card
+from training.whole_folder import written_whole
 
 OF_THE_WRITER = ("format_version", "bundle_id", "encoder_id", "n_embedding", "calibration", "operating_points", "files")
 """What `write_card` says by itself; the rest of the old card goes over into the new one."""
@@ -19,7 +19,7 @@ OF_THE_WRITER = ("format_version", "bundle_id", "encoder_id", "n_embedding", "ca
 def recalibrate(bundle_path: Path, calibration: CalibrationResult, out: Path) -> Path:
     """Writes the bundle whole or not at all; `out` may be the bundle itself.
 
-    What was measured with the old calibration is dropped: `vouch-train evaluate`, then `describe`, fills the card again.
+    What was measured with the old calibration is dropped: `vouch-train evaluate`, then `vouch-train card`, fills the card again.
     Raises InvalidArgument where the calibration is another encoder's.
     """
     bundle = load_bundle(bundle_path)
@@ -30,10 +30,7 @@ def recalibrate(bundle_path: Path, calibration: CalibrationResult, out: Path) ->
     about = {name: value for name, value in bundle.card.items() if name not in OF_THE_WRITER}
     about["calibration_data"] = calibration_data(calibration)
     about["evaluations"] = []
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        folder, replaced = Path(scratch) / "bundle", Path(scratch) / "replaced"
-        folder.mkdir()
+    with written_whole(out) as folder:
         for name in bundle.card["files"]:
             if name not in (COHORT, PROSE):
                 shutil.copyfile(bundle_path / name, folder / name)
@@ -47,7 +44,4 @@ def recalibrate(bundle_path: Path, calibration: CalibrationResult, out: Path) ->
             prose=model_card,
         )
         load_bundle(folder)
-        if out.exists():
-            out.rename(replaced)
-        folder.rename(out)
     return out

@@ -55,9 +55,9 @@ def train(
     `data` is the folder that `prepare` wrote, `out` takes checkpoints, log.csv, TensorBoard events and curves. A run
     that was stopped goes on from its last checkpoint to the same weights that it would have reached unstopped.
     `max_steps` ends the run early, on the full run's schedule; `workers` processes compute what crops are taken
-    from, `draw_threads` draw batches ahead. Under torchrun
-    every process takes `batch_size` speakers of its own, and gradients are averaged. Raises InvalidArgument where `out`
-    holds another recipe's run or one on other clips, or where there are fewer than two training speakers.
+    from, `draw_threads` draw batches ahead. Under torchrun every process takes `batch_size` speakers of its own, and
+    gradients are averaged. Raises InvalidArgument where `out` holds another recipe's run or one on other clips, or where
+    there are fewer than two training speakers.
     """
     with take_place(device) as place:
         return _train(recipe, data, out, place, max_steps, resume, workers, draw_threads, checkpoint_every_s)
@@ -106,8 +106,8 @@ def _train(
     if resume and last.is_file():
         checkpoint = load_checkpoint(last)
         _require_same_run(checkpoint, recipe, train_rows, teacher, out, data)
-        encoder.load_state_dict(checkpoint.encoder)
-        module.load_state_dict(checkpoint.objective, strict=False)
+        of_encoder = {f"encoder.{name}": value for name, value in checkpoint.encoder.items()}
+        module.load_state_dict({**checkpoint.objective, **of_encoder})
         if average is not None and checkpoint.average is not None:
             average.module.load_state_dict(checkpoint.average)
             average.n_averaged.fill_(checkpoint.step)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from model.errors import InvalidArgument
 from model.torchscript import export_encoder
 from model.waveform import SAMPLE_RATE_HZ
 from training.export import LIMITS, TOLERANCE, export_difference
+from training.whole_folder import written_whole
 
 IMPORT_LIMITS = (
     "Trained elsewhere: what its training data covers, and whether its speakers are among those of a test here, is known "
@@ -67,10 +67,7 @@ def write_import(imported: Imported, out: Path, *, name: str, limits: Sequence[s
     """
     if out.exists():
         raise InvalidArgument(f"{out} is there already; give another folder, or remove it first")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        folder = Path(scratch) / "bundle"
-        folder.mkdir()
+    with written_whole(out) as folder:
         export_encoder(imported.module, folder / (FRONT_END if imported.graph else ENCODER))
         if imported.graph:
             shutil.copyfile(imported.graph, folder / GRAPH)
@@ -101,7 +98,6 @@ def write_import(imported: Imported, out: Path, *, name: str, limits: Sequence[s
             "about": about,
         }
         (folder / IMPORTED).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        folder.rename(out)
     return out
 
 

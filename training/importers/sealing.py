@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from model.bundle import ENCODER, FRONT_END, GRAPH, IMPORTED, load_bundle, write_card
@@ -12,6 +11,7 @@ from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
 from training.importers.folder import read_import
 from training.model_card import model_card
+from training.whole_folder import written_whole
 
 
 def seal(folder: Path, calibration: CalibrationResult) -> Path:
@@ -24,9 +24,7 @@ def seal(folder: Path, calibration: CalibrationResult) -> Path:
         raise InvalidArgument(
             f"the calibration was fitted to encoder {calibration.encoder_id}, and {folder} holds {facts['encoder_id']}"
         )
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        fresh, replaced = Path(scratch) / "bundle", Path(scratch) / "replaced"
-        fresh.mkdir()
+    with written_whole(folder) as fresh:
         for name in (ENCODER, FRONT_END, GRAPH, IMPORTED):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, fresh / name)
@@ -46,6 +44,4 @@ def seal(folder: Path, calibration: CalibrationResult) -> Path:
             prose=model_card,
         )
         load_bundle(fresh)
-        folder.rename(replaced)
-        fresh.rename(folder)
     return folder
