@@ -36,6 +36,7 @@ from training.validation import validate
 CHECKPOINT_EVERY_S = 120.0
 AUGMENTATION_STREAM = 1
 """Apart from the sampler's own stream, so that who is in a batch says nothing about what happens to the crops."""
+LENGTH_STREAM = 2
 
 
 def train(
@@ -180,7 +181,9 @@ def draw(recipe: Recipe, sampler: CropSampler, step: int) -> Batch:
     """The batch of a step: crops of one random length, augmented; a function of the recipe's seed, rank and the step."""
     settings = settings_at(recipe, step)
     rng = np.random.default_rng([recipe.seed, step, sampler.rank, AUGMENTATION_STREAM])
-    n_frames = round(rng.uniform(*settings.crop_s) * FRAMES_PER_S)
+    # One length for all processes: they wait for the slowest at every step.
+    crop_s = np.random.default_rng([recipe.seed, step, 0, LENGTH_STREAM]).uniform(*settings.crop_s)
+    n_frames = round(crop_s * FRAMES_PER_S)
     size = recipe.sampling.batch_size
     if recipe.sampling.kind == "pairs":
         batch = sampler.pairs(step, size, n_frames, settings.augment_strength)
