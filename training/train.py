@@ -79,7 +79,8 @@ def _train(
 
     # Data; the first process computes what is not there yet
     rows = read_prepared(data / "utterances.csv")
-    train_rows = at_most([row for row in rows if row.utterance.split == "train"], recipe.data.max_clips_per_speaker)
+    split = [row for row in rows if row.utterance.split == "train"]
+    train_rows = at_most(split, recipe.data.max_clips_per_speaker)
     validation_rows = _first_clips([r for r in rows if r.utterance.split == "validation"], recipe.validation_clips)
     n_speakers = len({row.utterance.speaker for row in train_rows})
     if n_speakers < 2:
@@ -106,7 +107,7 @@ def _train(
     step, elapsed_s = 0, 0.0
     if resume and last.is_file():
         checkpoint = load_checkpoint(last)
-        _require_same_run(checkpoint, recipe, train_rows, teacher, out, data)
+        _require_same_run(checkpoint, recipe, split, teacher, out, data)
         of_encoder = {f"encoder.{name}": value for name, value in checkpoint.encoder.items()}
         module.load_state_dict({**checkpoint.objective, **of_encoder})
         if average is not None and checkpoint.average is not None:
@@ -120,7 +121,7 @@ def _train(
         averaged = average.module.state_dict() if average is not None else None
         rest = {name: value for name, value in module.state_dict().items() if not name.startswith("encoder.")}
         state = (encoder.state_dict(), averaged, rest, optimiser.state_dict(), scheduler.state_dict())
-        about = (describe(train_rows), teacher.describe() if teacher else None, elapsed_s + timer())
+        about = (describe(train_rows, split), teacher.describe() if teacher else None, elapsed_s + timer())
         save_checkpoint(Checkpoint(recipe, step, *state, *about), last)
 
     # Loop
@@ -212,15 +213,15 @@ def make_optimiser(
     )
 
 
-def describe(rows: Sequence[PreparedUtterance]) -> dict[str, Any]:
-    """Corpora, speakers, clips and hours, for the card; the hash tells one training set from another."""
+def describe(rows: Sequence[PreparedUtterance], split: Sequence[PreparedUtterance]) -> dict[str, Any]:
+    """Corpora, speakers, clips and hours that were trained on, for the card; the hash is of the whole split that they are from."""
     corpora = sorted({row.utterance.corpus for row in rows})
     return {
         "corpora": corpora,
         "n_speakers": len({row.utterance.speaker for row in rows}),
         "n_clips": len(rows),
         "hours": round(sum(row.duration_s for row in rows) / 3600, 2),
-        "sha256": rows_sha256(rows),
+        "sha256": rows_sha256(split),
     }
 
 
@@ -237,14 +238,14 @@ def _first_clips(rows: Sequence[PreparedUtterance], n_clips: int) -> list[Prepar
 def _require_same_run(
     checkpoint: Checkpoint,
     recipe: Recipe,
-    rows: Sequence[PreparedUtterance],
+    split: Sequence[PreparedUtterance],
     teacher: Teacher | None,
     out: Path,
     data: Path,
 ) -> None:
     if checkpoint.recipe != recipe:
         raise InvalidArgument(f"{out} holds a run of another recipe ({checkpoint.recipe.name}); choose another folder")
-    if checkpoint.training_data["sha256"] != rows_sha256(rows):
+    if checkpoint.training_data["sha256"] != rows_sha256(split):
         raise InvalidArgument(
             f"{out} holds a run on other training clips than those of {data}: going on would mix up its speakers. "
             "Choose another folder"
