@@ -21,7 +21,7 @@ from rich.console import Console
 
 from model.encoder import SiameseEncoder
 from training.crop_sources import open_crop_source
-from training.dataset import read_prepared
+from training.dataset import at_most, read_prepared
 from training.devices import take_place
 from training.distill import open_teacher, teacher_targets
 from training.prefetch import prefetched
@@ -48,7 +48,8 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     recipe = load_recipe(arguments.recipe)
-    rows = read_prepared(arguments.data / "utterances.csv", "train")
+    split = read_prepared(arguments.data / "utterances.csv", "train")
+    rows = at_most(split, recipe.data.max_clips_per_speaker)
     source = open_crop_source(recipe, rows, arguments.data)
     teacher = open_teacher(recipe.distill.teacher) if recipe.distill.teacher else None
     targets = teacher_targets(teacher, rows, recipe.data.voices, arguments.data) if teacher else None
@@ -58,7 +59,7 @@ def main() -> None:
         module = make_training_step(recipe, SiameseEncoder(recipe.encoder), len(source.classes), targets).to(
             place.device
         )
-        module.encoder.blocks.to(memory_format=torch.channels_last)
+        module.encoder.to(memory_format=torch.channels_last)
         optimiser, _ = make_optimiser(recipe.optimiser, [module], recipe, recipe.n_steps)
 
         def step_time_s(batches: Iterable[Batch], n_steps: int) -> float:

@@ -102,7 +102,9 @@ def prepare(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Option(help="A TOML file, or the name of one that ships: seed, default.")] = "default",
+    recipe: Annotated[
+        str, typer.Option(help="A TOML file, or the name of one that ships: default, plain, seed.")
+    ] = "default",
     data: Data = Path("runs/data"),
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/RECIPE by default.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop early, after this many steps.")] = None,

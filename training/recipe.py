@@ -137,7 +137,7 @@ class Recipe:
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """A TOML file, or the name of a recipe that ships (`seed`, `default`).
+    """A TOML file, or the name of a recipe that ships (`default`, `plain`, `seed`).
 
     Raises InvalidArgument naming an unknown key, a missing file or a value of the wrong type.
     """
