@@ -59,5 +59,5 @@ def test_a_recipe_is_named_after_its_file_and_whole_numbers_do_for_fractions(tmp
 
 
 def test_an_unknown_recipe_lists_those_that_ship() -> None:
-    with pytest.raises(InvalidArgument, match="one of default, seed"):
+    with pytest.raises(InvalidArgument, match="one of default, plain, seed"):
         load_recipe("best")
