@@ -1,8 +1,9 @@
 """SiameseEncoder: CNN -> RNN -> pooling -> embedding, and the similarity of a pair.
 
 Both clips of a pair go through the same weights. An encoder may end in two branches: one learns to tell the training
-speakers apart, the other to say what a teacher says; they err differently, and the embedding is both. Everything here is length-aware: a clip embeds alike alone and
-zero-padded in a batch. These modules are scripted (`torchscript.py`), hence the plain `Tensor` annotations.
+speakers apart, the other to say what a teacher says; they err differently, and the embedding is both. Everything here
+is length-aware: a clip embeds alike alone and zero-padded in a batch. These modules are scripted (`torchscript.py`),
+hence the plain `Tensor` annotations.
 """
 
 import math
@@ -54,8 +55,9 @@ class EncoderConfig:
         n_blocks = len(self.channels)
         if not n_blocks or any(len(x) != n_blocks for x in (self.strides_mel, self.strides_time, self.residual)):
             raise ValueError("channels, strides_mel, strides_time and residual need one entry for each CNN block")
-        if min(*self.channels, *self.strides_mel, *self.strides_time, self.n_mels, self.n_hidden, self.n_embedding) < 1:
-            raise ValueError("channels, strides and sizes are at least 1")
+        sizes = (self.n_mels, self.n_hidden, self.n_embedding)
+        if min(*self.channels, *self.strides_mel, *self.strides_time, *sizes) < 1 or self.n_projected < 0:
+            raise ValueError("channels, strides and sizes are at least 1; n_projected may be 0")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is one of {', '.join(POOLINGS)}; got {self.pooling!r}")
         if self.downsampling not in DOWNSAMPLINGS:
@@ -176,7 +178,10 @@ def make_blocks(config: EncoderConfig, numbers: range, shape: Shape) -> tuple[nn
 
 
 class Branch(nn.Module):
-    """CNN blocks of its own, if any -> BiLSTM -> pooling -> embedding: (batch, channels, n_mels, n_steps) -> (batch, n_out)."""
+    """CNN blocks of its own, if any -> BiLSTM -> pooling -> embedding.
+
+    x (batch, channels, n_mels, n_steps) and lengths (batch,) steps -> (batch, n_out), of any length.
+    """
 
     def __init__(self, config: EncoderConfig, blocks: nn.ModuleList, shape: Shape, n_out: int) -> None:
         super().__init__()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from model.bundle import encoder_id_of
 from model.encoder import SiameseEncoder, WaveformEncoder
@@ -32,7 +34,7 @@ class Checkpoint:
     optimiser: dict[str, Any]
     scheduler: dict[str, Any]
     training_data: dict[str, Any]
-    """What the encoder heard: corpora, speakers, clips, hours, and a hash of the rows; goes into the bundle's card."""
+    """What the encoder heard: corpora, speakers, clips, hours, and a hash of the split that they are from; goes into the bundle's card."""
     teacher: dict[str, Any] | None
     """Whose embeddings it was taught to match, where there was a teacher; goes into the card."""
     elapsed_s: float
@@ -60,14 +62,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(**{**fields, "recipe": recipe_from(fields["recipe"])})
 
 
-def waveform_encoder(checkpoint: Checkpoint) -> WaveformEncoder:
-    """The eager encoder with its front end, ready to embed: the averaged weights, where there are any, norms folded in."""
+def waveform_encoder(checkpoint: Checkpoint, *, fused: bool = True) -> WaveformEncoder:
+    """The eager encoder with its front end, ready to embed: the averaged weights, where there are any.
+
+    `fused` folds norms into convolutions, which is what is exported. Raises InvalidArgument where an earlier version of
+    the network made the checkpoint.
+    """
     module = WaveformEncoder(checkpoint.recipe.encoder)
     encoder = module.encoder
     assert isinstance(encoder, SiameseEncoder)
-    encoder.load_state_dict(checkpoint.average or checkpoint.encoder)
-    fuse_norms(encoder)
+    load_weights(encoder, checkpoint.average or checkpoint.encoder)
+    if fused:
+        fuse_norms(encoder)
     return module.eval()
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Raises InvalidArgument where the weights are another network's."""
+    try:
+        module.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0].rstrip(":")
+        raise InvalidArgument(
+            f"the checkpoint's weights do not fit the network of its recipe ({reason}); an earlier version of Vouch made it: "
+            "train again"
+        ) from error
 
 
 def describe_network(checkpoint: Checkpoint) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from model.bundle import load_bundle, seal_card
 from training.model_card import model_card
-from training.reports import ALL, Evaluation, measured_with, read_report
+from training.reports import ALL, history_of, measured_with, of_whole_lists
 from training.whole_folder import written_whole
 
 
 def describe(folder: Path, evaluations: Sequence[Path], history: Sequence[Path] = ()) -> Path:
     """Writes card.md and bundle.json of a bundle anew, whole or not at all; encoder, calibration and their ids stay.
 
-    `evaluations` and `history` are reports of `vouch-train evaluate`. Raises InvalidArgument where they measured another
+    `evaluations` and `history` are reports of `vouch-train evaluate`; without the latter, the card goes on saying what it
+    said of encoders before this one. Raises InvalidArgument where they measured another
     encoder, or rates at the thresholds of another calibration.
     """
+    folder = folder.resolve()
     bundle = load_bundle(folder)
     calibration_id = bundle.card["calibration"]["calibration_id"]
     measured = [row for path in evaluations for row in measured_with(path, bundle.encoder_id, calibration_id)]
-    reports = [read_report(path) for path in history]
-    # Without a report of those before, the card goes on saying what it said of them.
-    before = [row for report in reports for row in report.evaluations if row.slice == ALL] or _history_of(bundle.card)
+    before = of_whole_lists(history) or history_of(bundle.card)
     card = {
         **bundle.card,
         "evaluations": [asdict(row) for row in measured if row.slice == ALL],
@@ -38,7 +35,3 @@ def describe(folder: Path, evaluations: Sequence[Path], history: Sequence[Path] 
         seal_card(fresh, card, lambda told: model_card(told, measured, before))
         load_bundle(fresh)
     return folder
-
-
-def _history_of(card: Mapping[str, Any]) -> list[Evaluation]:
-    return TypeAdapter(list[Evaluation]).validate_python(card.get("history", []))

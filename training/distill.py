@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -92,7 +93,10 @@ class _Pupil:
 
     def __init__(self, asked: tuple[str, ShardKey]) -> None:
         name_or_path, self.key = asked
-        self.teacher = open_teacher(name_or_path)
+        # Making a network draws weights that are then read over: without a fork, whether targets were kept from an earlier
+        # run would decide with which weights the encoder begins.
+        with torch.random.fork_rng(devices=[]):
+            self.teacher = open_teacher(name_or_path)
 
     def __call__(self, index: int) -> Embedding:
         clips = [samples for _, samples in voiced_clips(self.key.rows[index], self.key.voices)]

@@ -30,7 +30,7 @@ class OpenedEncoder:
     siamese: SiameseEncoder | None
     """The eager network, where a checkpoint was opened."""
     training_sha256: str | None
-    """Hash of the rows it was trained on, where a checkpoint was opened."""
+    """Hash of the train split that it drew its clips from, where a checkpoint was opened."""
 
 
 def open_encoder(path: Path) -> OpenedEncoder:

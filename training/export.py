@@ -16,7 +16,7 @@ from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
 from training.checkpoint import describe_network, encoder_id, load_checkpoint, waveform_encoder
 from training.model_card import model_card
-from training.reports import ALL, measured_with, read_report
+from training.reports import ALL, measured_with, of_whole_lists
 from training.whole_folder import written_whole
 
 TOLERANCE = 1e-4
@@ -54,10 +54,10 @@ def export(
             "run `vouch-train calibrate` on it again"
         )
     measured = [row for path in evaluations for row in measured_with(path, identity, calibration.calibration_id)]
-    before = [row for path in history for row in read_report(path).evaluations if row.slice == ALL]
+    before = of_whole_lists(history)
     with written_whole(out) as folder:
         export_encoder(module, folder / ENCODER)
-        difference = export_difference(module, load_encoder(folder / ENCODER))
+        difference = export_difference(waveform_encoder(checkpoint, fused=False), load_encoder(folder / ENCODER))
         if not difference <= TOLERANCE:
             raise InvalidArgument(
                 f"the exported encoder differs from the eager one by {difference:.2g}; at most {TOLERANCE:g} is allowed"

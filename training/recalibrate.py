@@ -10,6 +10,7 @@ from model.errors import InvalidArgument
 from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
 from training.model_card import model_card
+from training.reports import history_of
 from training.whole_folder import written_whole
 
 OF_THE_WRITER = ("format_version", "bundle_id", "encoder_id", "n_embedding", "calibration", "operating_points", "files")
@@ -41,7 +42,7 @@ def recalibrate(bundle_path: Path, calibration: CalibrationResult, out: Path) ->
             likelihood=calibration.likelihood,
             operating_points=calibration.operating_points,
             about=about,
-            prose=model_card,
+            prose=lambda card: model_card(card, history=history_of(bundle.card)),
         )
         load_bundle(folder)
     return out

@@ -56,7 +56,7 @@ class DistillConfig:
     teacher: str = ""
     """`resemblyzer`, the encoder that the package of that name carries, or the folder of a bundle, an import or a run; none where empty. The card names it."""
     weight: float = 0.0
-    """Of the mean of 1 - cosine between a crop's projected embedding and the teacher's of the whole clean clip."""
+    """Of the mean of 1 - cosine between what a crop's embedding says and the teacher's of the whole clean clip."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,12 @@ class Recipe:
             raise InvalidArgument(
                 "encoder.n_taught is a branch that a teacher trains: set distill.teacher, or n_taught to 0"
             )
+        if self.encoder.n_taught and self.loss.kind == "contrastive":
+            raise InvalidArgument(
+                "the contrastive loss alone measures distances of whole embeddings: it does not go with encoder.n_taught"
+            )
+        if self.data.max_clips_per_speaker < 0:
+            raise InvalidArgument("data.max_clips_per_speaker is a number of clips, or 0 for all of them")
         if not self.data.voices or self.data.voices[0] != Voice():
             raise InvalidArgument("data.voices begins with the clip's own voice, {speed = 1.0, formants = 1.0}")
 

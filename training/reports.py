@@ -7,7 +7,7 @@ speakers.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,19 @@ def read_report(path: Path) -> Report:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InvalidArgument(f"{path} is not a report of `vouch-train evaluate`: {where}: {first['msg']}") from error
+
+
+def of_whole_lists(paths: Sequence[Path]) -> list[Evaluation]:
+    """What reports say of whole lists, without the slices: the history of a card. Raises InvalidArgument."""
+    return [row for path in paths for row in read_report(path).evaluations if row.slice == ALL]
+
+
+def history_of(card: Mapping[str, Any]) -> list[Evaluation]:
+    """What a card says of encoders before its own; nothing where an earlier version wrote it in another form."""
+    try:
+        return TypeAdapter(list[Evaluation]).validate_python(card.get("history", []))
+    except ValidationError:
+        return []
 
 
 def measured_with(path: Path, encoder_id: str, calibration_id: str | None = None) -> tuple[Evaluation, ...]:

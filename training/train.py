@@ -18,7 +18,7 @@ from model.errors import InvalidArgument
 from model.features import FRAMES_PER_S
 from model.scoring import Embedding
 from training.augment.mel import augment
-from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from training.crop_sources import open_crop_source
 from training.dataset import PreparedUtterance, at_most, read_prepared, rows_sha256
 from training.devices import Place, take_place, wait_for_all
@@ -37,6 +37,7 @@ CHECKPOINT_EVERY_S = 120.0
 AUGMENTATION_STREAM = 1
 """Apart from the sampler's own stream, so that who is in a batch says nothing about what happens to the crops."""
 LENGTH_STREAM = 2
+"""Apart from both."""
 
 
 def train(
@@ -109,7 +110,7 @@ def _train(
         checkpoint = load_checkpoint(last)
         _require_same_run(checkpoint, recipe, split, teacher, out, data)
         of_encoder = {f"encoder.{name}": value for name, value in checkpoint.encoder.items()}
-        module.load_state_dict({**checkpoint.objective, **of_encoder})
+        load_weights(module, {**checkpoint.objective, **of_encoder})
         if average is not None and checkpoint.average is not None:
             average.module.load_state_dict(checkpoint.average)
             average.n_averaged.fill_(checkpoint.step)
@@ -171,7 +172,7 @@ def _train(
 def make_training_step(
     recipe: Recipe, encoder: SiameseEncoder, n_classes: int, targets: Embedding | None
 ) -> TrainingStep:
-    """The encoder with its loss and, where there are targets, the projection onto the teacher's embeddings."""
+    """The encoder with its loss and, where there are targets, what holds it to them."""
     objective = make_objective(recipe.loss, n_classes, recipe.encoder.n_own, recipe.sampling.clips_per_speaker)
     n_student = recipe.encoder.n_taught or recipe.encoder.n_embedding
     distillation = Distillation(n_student, targets.shape[1]) if targets is not None else None
@@ -214,7 +215,7 @@ def make_optimiser(
 
 
 def describe(rows: Sequence[PreparedUtterance], split: Sequence[PreparedUtterance]) -> dict[str, Any]:
-    """Corpora, speakers, clips and hours that were trained on, for the card; the hash is of the whole split that they are from."""
+    """Corpora, speakers, clips and hours that were trained on, for the card; the hash is of the split that they are from."""
     corpora = sorted({row.utterance.corpus for row in rows})
     return {
         "corpora": corpora,

@@ -32,8 +32,9 @@ class Validation:
 
 
 def embed_features(encoder: SiameseEncoder, features: FeatureStore) -> Tensor:
-    """(n_clips, n_embedding): whole clips, padded together with clips of like length."""
+    """(n_clips, n_embedding) on the CPU: whole clips, padded together with clips of like length."""
     encoder.eval()
+    device = next(encoder.parameters()).device
     n_clips = len(features.labels)
     order = np.argsort([features.n_frames(i) for i in range(n_clips)], kind="stable")
     embeddings: list[Tensor] = [torch.empty(0)] * n_clips
@@ -44,7 +45,7 @@ def embed_features(encoder: SiameseEncoder, features: FeatureStore) -> Tensor:
             batch = torch.zeros(len(chosen), features.frames[0].shape[1], int(lengths.max()))
             for row, i in enumerate(chosen):
                 batch[row, :, : lengths[row]] = torch.from_numpy(features.clip(i).astype(np.float32)).T
-            for i, embedding in zip(chosen, encoder(batch, lengths), strict=True):
+            for i, embedding in zip(chosen, encoder(batch.to(device), lengths.to(device)).cpu(), strict=True):
                 embeddings[i] = embedding
     return torch.stack(embeddings)
 

@@ -22,4 +22,9 @@ def written_whole(out: Path) -> Iterator[Path]:
         yield fresh
         if out.exists():
             out.rename(replaced)
-        fresh.rename(out)
+        try:
+            fresh.rename(out)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(out)
+            raise
