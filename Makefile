@@ -11,6 +11,8 @@ RUN ?= runs/$(basename $(notdir $(RECIPE)))
 VOICES ?= ../shared/data
 
 BIN := $(VENV)/bin
+# Test files over as many cores as there are, up to four: each process loads PyTorch.
+SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
 REQUIRES_PYTHON := $(shell sed -n 's/^requires-python = "\(.*\)"$$/\1/p' pyproject.toml)
 # For tests and benchmarks. Without its dependencies: it asks for webrtcvad, which has no wheels, and for an old backport.
 RESEMBLYZER := resemblyzer==0.1.4
@@ -41,7 +43,7 @@ serve: install ## install, then serve on 127.0.0.1:8000
 	$(BIN)/vouch serve
 
 test: install-dev ## install what tests need, and run them
-	@$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m 'not slow' $(SPREAD) $(PYTEST_ARGS)
 
 test-slow: install-dev ## the soak, fault and fuzz loops
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || test $$? = 5 # pytest's status where no test is marked slow

@@ -106,7 +106,7 @@ def test_an_interrupted_install_is_taken_up_again(checkout: Checkout) -> None:
     assert [line.partition("==")[0] for line in checkout.make("test").ran[-3:]] == [
         "-m pip install -q -e .[dev]",
         "-m pip install -q --no-deps resemblyzer",
-        "-m pytest -m not slow",
+        "-m pytest -m not slow --numprocesses auto --maxprocesses 4 --dist loadfile",
     ]
 
 

@@ -190,6 +190,8 @@ def test_a_bundle_s_card_can_be_written_anew(folder: Path, tmp_path: Path) -> No
     assert after.sha256 != before.sha256
     assert "| made | 1 clip |" in str(after.prose)
     assert "## History" in str(after.prose)
+    run("card", tmp_path / "bundle", "--evaluation", report)
+    assert "## History" in str(load_bundle(tmp_path / "bundle").prose)
     assert {path.name for path in (tmp_path / "bundle").iterdir()} == {"bundle.json", "card.md", "encoder.ts"}
 
 
