@@ -78,7 +78,8 @@ class LogMel(nn.Module):
             samples = nn.functional.pad(samples, (0, self.n_window - samples.size(1)))
         frames = samples.unfold(1, self.n_window, self.n_hop) * self.window
         spectrum = torch.view_as_real(torch.fft.rfft(frames, n=self.n_fft))
-        power = spectrum.square().sum(dim=3)  # (batch, n_frames, n_fft // 2 + 1); abs() would take square roots first
+        # Neither abs(), which takes a root first, nor a sum over so short an axis: both cost more than the transform.
+        power = spectrum[..., 0].square() + spectrum[..., 1].square()  # (batch, n_frames, n_fft // 2 + 1)
         mel = torch.matmul(self.filters, power.transpose(1, 2))
         return torch.log(mel + self.floor)
 

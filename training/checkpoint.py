@@ -65,7 +65,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def waveform_encoder(checkpoint: Checkpoint, *, fused: bool = True) -> WaveformEncoder:
     """The eager encoder with its front end, ready to embed: the averaged weights, where there are any.
 
-    `fused` folds norms into convolutions, which is what is exported. Raises InvalidArgument where an earlier version of
+    `fused` folds norms into convolutions and lays weights out for speed, which is what is exported. Raises InvalidArgument where an earlier version of
     the network made the checkpoint.
     """
     module = WaveformEncoder(checkpoint.recipe.encoder)
@@ -74,6 +74,8 @@ def waveform_encoder(checkpoint: Checkpoint, *, fused: bool = True) -> WaveformE
     load_weights(encoder, checkpoint.average or checkpoint.encoder)
     if fused:
         fuse_norms(encoder)
+        # PyTorch's fast convolutions are closed to one small clip in the ordinary layout: a tenth of its time.
+        encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stub
     return module.eval()
 
 

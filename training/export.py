@@ -24,7 +24,7 @@ TOLERANCE = 1e-4
 
 LIMITS = (
     "No presentation-attack detection: a recording, a voice conversion or a synthetic voice of the speaker is not told apart from the speaker.",
-    "Clips with under a second of net speech score near chance level; the service calls them inconclusive.",
+    "Clips with under a second of net speech are told apart far less well; the service calls them inconclusive.",
 )
 """What holds for every encoder; what comes from its corpora is given to `export`."""
 
