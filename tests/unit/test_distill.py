@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-import voicemaking
 from model.encoder import EncoderConfig, SiameseEncoder
 from model.errors import InvalidArgument
 from training.augment.voices import Voice
@@ -15,7 +14,6 @@ from training.checkpoint import load_checkpoint
 from training.dataset import at_most, read_prepared
 from training.distill import Distillation, open_teacher, teacher_targets
 from training.feature_store import open_features
-from training.prepare import prepare
 from training.recipe import DataConfig, DistillConfig, LossConfig, OptimiserConfig, Recipe, SamplingConfig
 from training.train import train
 from training.validation import embed_features
@@ -31,14 +29,6 @@ TEACHER = Recipe(
     loss=LossConfig(contrastive_weight=0.0),
 )
 VOICES = (Voice(), Voice(speed=1.1))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("voices")
-    voicemaking.write_corpus(folder, n_speakers=6, n_clips=3, duration_s=1.0)
-    prepare([f"manifest:{folder}"], folder / "data")
-    return folder / "data"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-import voicemaking
 from model.encoder import EncoderConfig
 from model.errors import InvalidArgument
 from training.augment.mel import AugmentConfig
@@ -18,7 +17,6 @@ from training.checkpoint import load_checkpoint, waveform_encoder
 from training.crop_sources import open_crop_source
 from training.dataset import read_prepared
 from training.feature_store import open_features
-from training.prepare import prepare
 from training.recipe import DataConfig, FinetuneConfig, LossConfig, OptimiserConfig, Recipe, SamplingConfig
 from training.train import train
 
@@ -54,14 +52,6 @@ FULL = replace(
     optimiser=replace(RECIPE.optimiser, average_decay=0.9),
 )
 ANEW = replace(FULL, name="anew", render=RenderConfig(n_versions=3, n_rooms=2, anew=True))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("voices")
-    voicemaking.write_corpus(folder, n_speakers=6, n_clips=3, duration_s=1.0)
-    prepare([f"manifest:{folder}"], folder / "data")
-    return folder / "data"
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
