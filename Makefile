@@ -14,8 +14,9 @@ BIN := $(VENV)/bin
 # Test files over as many cores as there are, up to four: each process loads PyTorch.
 SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
 REQUIRES_PYTHON := $(shell sed -n 's/^requires-python = "\(.*\)"$$/\1/p' pyproject.toml)
-# For tests and benchmarks. Without its dependencies: it asks for webrtcvad, which has no wheels, and for an old backport.
-RESEMBLYZER := resemblyzer==0.1.4
+# For tests and benchmarks. Without their dependencies: Resemblyzer asks for webrtcvad, which has no wheels, and for an old
+# backport; of speakerlab a parity test runs one network, and its dependencies are gigabytes.
+PEERS := resemblyzer==0.1.4 speakerlab==0.0.6
 TORCH_PAIR := $(shell sed -n 's/^ *"\(torch[a-z]*==[^"]*\)",$$/\1/p' pyproject.toml)
 
 # Exits with a sentence where this Python is not in the range that it is given.
@@ -94,5 +95,5 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.torch-index
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.torch-index
 	$(call install,.[dev])
-	$(BIN)/python -m pip install -q --no-deps $(RESEMBLYZER)
+	$(BIN)/python -m pip install -q --no-deps $(PEERS)
 	@touch $(VENV)/.installed $@

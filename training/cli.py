@@ -267,11 +267,13 @@ def card(
 
 @app.command("import")
 def import_encoder(
-    kind: Annotated[str, typer.Argument(help="resemblyzer, speechbrain or onnx.")],
+    kind: Annotated[str, typer.Argument(help="resemblyzer, speechbrain, campplus or onnx.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder; `calibrate` completes it.")],
     source: Annotated[
         Path | None,
-        typer.Argument(help="pretrained.pt (by default the installed package's), a SpeechBrain folder, an ONNX file."),
+        typer.Argument(
+            help="pretrained.pt (by default the installed package's), a SpeechBrain folder, 3D-Speaker's .pt, an ONNX file."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="A short name for the card; KIND by default.")] = None,
     licence: Annotated[str | None, typer.Option(help="The weights' licence; known for resemblyzer.")] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,14 +15,18 @@ from torch.nn import functional as F
 
 from model.bundle import encoder_id_of
 from model.embedding import embed
+from model.errors import InvalidArgument
 from model.scoring import Embedding, unit
 from training.augment.render import RenderConfig
 from training.augment.voices import Voice
 from training.dataset import PreparedUtterance
 from training.encoders import open_encoder
 from training.feature_store import ShardKey, by_corpus, voiced_clips
+from training.importers.folder import is_imported, read_import
 from training.importers.sources import ImportOptions, read_source
 from training.row_workers import mapped
+
+Precision = Literal["float32", "bfloat16"]
 
 INSTALLED = "resemblyzer"
 """The teacher that a Python package carries; any other is a folder."""
@@ -54,29 +58,51 @@ def open_teacher(name_or_path: str) -> Teacher:
         return Teacher(
             name_or_path, INSTALLED, identity, found.module, f"{found.provenance.source} ({found.provenance.licence})"
         )
-    opened = open_encoder(Path(name_or_path))
-    return Teacher(name_or_path, opened.name, opened.encoder_id, opened.module, "see its own card")
+    path = Path(name_or_path)
+    if not path.exists():
+        raise InvalidArgument(
+            f"the recipe's teacher {name_or_path} is not there: make it as docs/training.md says under A teacher, name another "
+            "in [distill], or train the recipe plain, which needs none"
+        )
+    opened = open_encoder(path)
+    initialisation = "see its own card"
+    if is_imported(path):
+        about = read_import(path)["about"]
+        initialisation = f"{about['training']['initialisation']} ({about['licence']})"
+    return Teacher(name_or_path, opened.name, opened.encoder_id, opened.module, initialisation)
 
 
 def teacher_targets(
-    teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path, workers: int = 1
+    teacher: Teacher,
+    rows: Sequence[PreparedUtterance],
+    voices: Sequence[Voice],
+    folder: Path,
+    workers: int = 1,
+    precision: Precision = "float32",
 ) -> Embedding:
     """(n_groups, n_teacher) unit float32: the whole clean clip of each group of the feature store, in its order.
 
     What all embeddings have in common is taken out first: it tells no two speakers apart, and of an encoder that keeps
-    every cosine near 1 it would be most of the target. Computed once for a teacher and a corpus, by `workers` processes, and kept in `folder`.
+    every cosine near 1 it would be most of the target. Computed once for a teacher, a precision and a corpus, by `workers`
+    processes, and kept in `folder`.
     """
-    targets = np.concatenate([_of_corpus(teacher, corpus, voices, folder, workers) for corpus in by_corpus(rows)])
+    of_corpora = [_of_corpus(teacher, corpus, voices, folder, workers, precision) for corpus in by_corpus(rows)]
+    targets = np.concatenate(of_corpora)
     return unit(targets - targets.mean(axis=0))
 
 
 def _of_corpus(
-    teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path, workers: int
+    teacher: Teacher,
+    rows: Sequence[PreparedUtterance],
+    voices: Sequence[Voice],
+    folder: Path,
+    workers: int,
+    precision: Precision,
 ) -> Embedding:
     key = ShardKey(tuple(rows), tuple(voices), RenderConfig(), 0, 0)
-    path = folder / f"targets-{key.digest()}-{teacher.encoder_id}.npy"
+    path = folder / f"targets-{key.digest()}-{teacher.encoder_id}-{precision}.npy"
     if not path.is_file():
-        asked = (teacher.name_or_path, key)
+        asked = (teacher.name_or_path, key, precision)
         with mapped(_Pupil, asked, len(rows), workers) as answers:
             description = f"Asking the teacher about {rows[0].utterance.corpus}"
             found = [answer for answer in track(answers, description=description, total=len(rows)) if len(answer)]
@@ -91,12 +117,15 @@ def _of_corpus(
 class _Pupil:
     """Asks about the clips of one row: the teacher's embedding of each voice, or of none where the clip is left out."""
 
-    def __init__(self, asked: tuple[str, ShardKey]) -> None:
-        name_or_path, self.key = asked
+    def __init__(self, asked: tuple[str, ShardKey, Precision]) -> None:
+        name_or_path, self.key, precision = asked
         # Making a network draws weights that are then read over: without a fork, whether targets were kept from an earlier
         # run would decide with which weights the encoder begins.
         with torch.random.fork_rng(devices=[]):
             self.teacher = open_teacher(name_or_path)
+        network = getattr(self.teacher.module, "network", None)
+        if isinstance(network, nn.Module) and precision == "bfloat16":
+            network.to(torch.bfloat16)  # the front end keeps its own precision
 
     def __call__(self, index: int) -> Embedding:
         clips = [samples for _, samples in voiced_clips(self.key.rows[index], self.key.voices)]

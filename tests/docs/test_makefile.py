@@ -103,9 +103,9 @@ def test_another_index_is_refused_rather_than_ignored(checkout: Checkout) -> Non
 def test_an_interrupted_install_is_taken_up_again(checkout: Checkout) -> None:
     checkout.make("install")
     assert checkout.make("test", broken=True).status != 0
-    assert [line.partition("==")[0] for line in checkout.make("test").ran[-3:]] == [
+    assert [re.sub("==[0-9.]+", "", line) for line in checkout.make("test").ran[-3:]] == [
         "-m pip install -q -e .[dev]",
-        "-m pip install -q --no-deps resemblyzer",
+        "-m pip install -q --no-deps resemblyzer speakerlab",
         "-m pytest -m not slow --numprocesses auto --maxprocesses 4 --dist loadfile",
     ]
 

@@ -14,6 +14,8 @@ from training.checkpoint import load_checkpoint
 from training.dataset import at_most, read_prepared
 from training.distill import Distillation, open_teacher, teacher_targets
 from training.feature_store import open_features
+from training.importers.campplus import CamPlusPlusConfig, CamPlusPlusEncoder
+from training.importers.imported import Imported, Provenance, write_import
 from training.recipe import DataConfig, DistillConfig, LossConfig, OptimiserConfig, Recipe, SamplingConfig
 from training.train import train
 from training.validation import embed_features
@@ -88,6 +90,29 @@ def test_another_teachers_run_is_not_continued(data: Path, taught: Recipe, tmp_p
             train(taught, data, tmp_path)
     finally:
         (data / "kept.pt").rename(data / "teacher" / "last.pt")
+
+
+def test_a_teacher_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"teacher .* is not there: make it as docs/training\.md says"):
+        open_teacher(str(tmp_path / "nobody"))
+
+
+def test_an_imported_teacher_s_source_and_licence_are_kept_for_the_card(imported: Path) -> None:
+    said = open_teacher(str(imported)).describe()["initialisation"]
+    assert said.startswith("imported from the ONNX file encoder.onnx, SHA-256 ")
+    assert said.endswith("(CC BY 4.0)")
+
+
+def test_an_import_s_network_answers_in_the_precision_that_is_asked_for(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    config = CamPlusPlusConfig(n_grown=4, n_bottleneck=8, n_first=8, n_channels_2d=4, layers=(1, 1, 1), n_embedding=6)
+    encoder = CamPlusPlusEncoder(config).eval()
+    made = Imported(encoder, None, {}, {}, None, Provenance("a test", "0" * 64, "CC0-1.0", ("none",)))
+    teacher = open_teacher(str(write_import(made, tmp_path / "campplus", name="campplus")))
+    rows = read_prepared(data / "utterances.csv", "train")
+    full, short = (teacher_targets(teacher, rows, VOICES, tmp_path, precision=p) for p in ("float32", "bfloat16"))
+    assert not np.array_equal(full, short)
+    assert (full * short).sum(axis=1).mean() > 0.95
 
 
 def test_targets_do_not_depend_on_who_asks(data: Path, taught: Recipe, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import InvalidArgument
-from training.importers import onnx, resemblyzer, speechbrain
+from training.importers import campplus, onnx, resemblyzer, speechbrain
 from training.importers.imported import Imported, provenance_of
 from training.importers.kaldi_fbank import FbankConfig
 
-KINDS = ("resemblyzer", "speechbrain", "onnx")
+KINDS = ("resemblyzer", "speechbrain", "campplus", "onnx")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def read_source(kind: str, source: Path | None, options: ImportOptions) -> Impor
         raise InvalidArgument(f"say where the {kind} encoder is: `vouch-train import {kind} SOURCE`")
     if not source.exists():
         raise InvalidArgument(f"there is nothing at {source}")
-    return _speechbrain(source, options) if kind == "speechbrain" else _onnx(source, options)
+    readers = {"speechbrain": _speechbrain, "campplus": _campplus, "onnx": _onnx}
+    return readers[kind](source, options)
 
 
 def _refuse_foreign(kind: str, options: ImportOptions) -> None:
@@ -83,6 +84,19 @@ def _speechbrain(folder: Path, options: ImportOptions) -> Imported:
         graph=None,
         front_end=speechbrain.describe_front_end(module.config),
         network=speechbrain.describe_network(module.config),
+        n_parameters=sum(parameter.numel() for parameter in module.parameters()),
+        provenance=provenance,
+    )
+
+
+def _campplus(path: Path, options: ImportOptions) -> Imported:
+    provenance = provenance_of(f"3D-Speaker's {path.name}", path, options.licence, options.training_data)
+    module = campplus.read_weights(path)
+    return Imported(
+        module=module,
+        graph=None,
+        front_end=campplus.describe_front_end(),
+        network=campplus.describe_network(module.config),
         n_parameters=sum(parameter.numel() for parameter in module.parameters()),
         provenance=provenance,
     )
