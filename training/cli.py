@@ -72,7 +72,7 @@ def prepare(
     validation_fraction: Annotated[float, typer.Option(min=0, max=1, help="Of speakers without a split.")] = 0.1,
     test_fraction: Annotated[float, typer.Option(min=0, max=1, help="Likewise, where the corpus has no test.")] = 0.1,
     max_unreadable: Annotated[float, typer.Option(min=0, max=1, help="Skip unreadable clips up to this share.")] = 0.01,
-    workers: Annotated[int, typer.Option(min=0, help="Threads that decode; 0 takes every core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode; 0 takes every core.")] = 0,
     seed: int = 1,
 ) -> None:
     """Read corpora into Utterance rows with speaker-disjoint train, validation and test splits."""

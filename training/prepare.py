@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from training.corpora.voxceleb import read_voxceleb
 from training.dataset import PreparedUtterance, read_samples, write_prepared
 from training.hazards import Finding, ReadClip, find_hazards, without_repeats_and_silence
 from training.inventory import Inventory, Unreadable, summarise, write_inventory
+from training.row_workers import mapped
 from training.splits import assign_splits
 
 READERS: dict[str, Callable[[Path], Iterator[Utterance]]] = {
@@ -36,6 +36,8 @@ READERS: dict[str, Callable[[Path], Iterator[Utterance]]] = {
     "vctk": read_vctk,
     "voxceleb": read_voxceleb,
 }
+MANY_CLIPS = 2_000
+"""Fewer are read in less time than processes take to start."""
 N_NAMED = 5
 """Cases that an error message names; the report has them all."""
 
@@ -64,8 +66,8 @@ def prepare(
 ) -> Inventory:
     """Writes out/utterances.csv, and out/prepare-report.json also where the former is refused.
 
-    Clips that cannot be read are skipped while they are at most the fraction `max_unreadable` of all. `workers` threads
-    decode. Raises CorpusError naming clips where more cannot be read, or where labels break the splits.
+    Clips that cannot be read are skipped while they are at most the fraction `max_unreadable` of all. `workers` processes
+    decode where there are many. Raises CorpusError naming clips where more cannot be read, or where labels break the splits.
     """
     utterances = [utterance for source in sources for utterance in read_corpus(source)]
     assigned = assign_splits(
@@ -92,13 +94,23 @@ def prepare(
 
 def _read_all(utterances: Sequence[Utterance], workers: int) -> tuple[list[ReadClip], list[Unreadable]]:
     clips, unreadable = [], []
-    with ThreadPool(workers) as pool:  # decoding and hashing leave the interpreter's lock
-        for read in track(pool.imap(_read, utterances), description="Reading clips", total=len(utterances)):
+    n_clips = len(utterances)
+    # Not threads: half of a decoder's work on short clips holds the interpreter's lock.
+    with mapped(_Reader, tuple(utterances), n_clips, workers if n_clips >= MANY_CLIPS else 1) as results:
+        for read in track(results, description="Reading clips", total=n_clips):
             if isinstance(read, ReadClip):
                 clips.append(read)
             else:
                 unreadable.append(read)
     return clips, unreadable
+
+
+class _Reader:
+    def __init__(self, utterances: tuple[Utterance, ...]) -> None:
+        self.utterances = utterances
+
+    def __call__(self, index: int) -> ReadClip | Unreadable:
+        return _read(self.utterances[index])
 
 
 def _read(utterance: Utterance) -> ReadClip | Unreadable:

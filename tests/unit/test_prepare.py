@@ -28,6 +28,15 @@ def test_prepare_writes_what_it_read(tmp_path: Path, make: Callable[[Path], Path
     assert all(row.utterance.split is not None for row in rows)
 
 
+def test_many_clips_are_read_by_processes_and_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = f"manifest:{manifest(tmp_path / 'corpus')}"
+    alone = prepare([source], tmp_path / "alone", validation_fraction=0.5)
+    monkeypatch.setattr("training.prepare.MANY_CLIPS", 1)
+    assert prepare([source], tmp_path / "together", validation_fraction=0.5, workers=2) == alone
+    written = [(tmp_path / name / "utterances.csv").read_text() for name in ("alone", "together")]
+    assert written[0] == written[1]
+
+
 def test_the_report_is_json_beside_the_rows(tmp_path: Path) -> None:
     inventory = prepare([f"librispeech:{librispeech(tmp_path / 'corpus')}"], tmp_path / "out")
     report = json.loads((tmp_path / "out" / "prepare-report.json").read_text())
