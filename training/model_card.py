@@ -73,7 +73,8 @@ def _trained(training: Mapping[str, Any]) -> str:
     teacher = training.get("teacher")
     if not teacher:
         return f"{words}; no teacher"
-    return f"{words}; taught to match the embeddings of {teacher['name']} (`{teacher['encoder_id']}`)"
+    words += f"; taught to match the embeddings of {teacher['name']} (`{teacher['encoder_id']}`)"
+    return f"{words}, {teacher['initialisation']}" if "initialisation" in teacher else words
 
 
 def _data(card: Mapping[str, Any], lists: Iterable[str]) -> Iterable[str]:

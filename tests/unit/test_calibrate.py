@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,8 +37,17 @@ from training.recalibrate import recalibrate
 ROWS = made_voices.rows(16, 5)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_trials() -> Iterator[None]:
+    """Of 16 speakers more trials say hardly more, and every fit takes as long as there are trials."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.calibration_trials.N_TARGET", 800)
+        patch.setattr("training.calibration_trials.N_NON_TARGET", 2_000)
+        yield
+
+
 @pytest.fixture(scope="module")
-def result() -> CalibrationResult:
+def result(few_trials: None) -> CalibrationResult:
     return calibrate(ROWS, made_voices.heard(ROWS), None, encoder_id="e")
 
 

@@ -80,7 +80,9 @@ def test_the_card_says_what_it_is_made_of() -> None:
 def test_a_teacher_is_named() -> None:
     about = card()
     about["training"]["teacher"] = {"name": "resemblyzer-1f6e", "encoder_id": "1f6e", "weight": 10.0}
-    assert "taught to match the embeddings of resemblyzer-1f6e (`1f6e`)" in model_card(about)
+    assert "taught to match the embeddings of resemblyzer-1f6e (`1f6e`)." in model_card(about)
+    about["training"]["teacher"]["initialisation"] = "imported from a file (Apache-2.0)"
+    assert "resemblyzer-1f6e (`1f6e`), imported from a file (Apache-2.0)" in model_card(about)
 
 
 def test_an_imported_encoder_was_trained_elsewhere() -> None:
