@@ -25,7 +25,7 @@ fi
 echo "$@" >> "$LOG"
 [ -z "$BROKEN" ] || exit 1
 case "$2" in
-    venv) mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; cp "$0" "$3/bin/vouch" ;;
+    venv) mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; cp "$0" "$3/bin/vouch"; cp "$0" "$3/bin/vouch-train" ;;
     pytest) echo '{SUMMARY}' ;;
 esac
 """
@@ -108,6 +108,25 @@ def test_an_interrupted_install_is_taken_up_again(checkout: Checkout) -> None:
         "-m pip install -q --no-deps resemblyzer speakerlab",
         "-m pytest -m not slow --numprocesses auto --maxprocesses 4 --dist loadfile",
     ]
+
+
+def test_the_default_recipe_s_teacher_is_fetched_once_and_others_need_none(checkout: Checkout) -> None:
+    def ran(*arguments: str) -> list[str]:
+        """The stages and what comes before them, without the environment."""
+        (checkout.folder / "log").unlink(missing_ok=True)
+        made = checkout.make("train", "CORPORA=folder:x", f"TEACHER={checkout.folder / 'teacher'}", *arguments)
+        assert made.status == 0, made.output
+        return [line for line in made.ran if "venv" not in line and "install" not in line]
+
+    stages = ["prepare", "train", "calibrate", "export"]
+    assert [line.split()[0] for line in ran("RECIPE=plain")] == stages
+    fetched = ran()
+    assert fetched[0].startswith("-m pip download -q --no-deps --only-binary :all: ")
+    assert fetched[1].startswith("-m zipfile -e ")
+    assert fetched[2].startswith("import campplus ")
+    assert [line.split()[0] for line in fetched[3:]] == stages
+    (checkout.folder / "teacher").mkdir()
+    assert [line.split()[0] for line in ran()] == stages
 
 
 @pytest.mark.parametrize("version", ["3, 10", "3, 14"])
