@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +25,6 @@ from training.feature_store import ShardKey, by_corpus, voiced_clips
 from training.importers.folder import is_imported, read_import
 from training.importers.sources import ImportOptions, read_source
 from training.row_workers import mapped
-
-Precision = Literal["float32", "bfloat16"]
 
 INSTALLED = "resemblyzer"
 """The teacher that a Python package carries; any other is a folder."""
@@ -73,36 +71,24 @@ def open_teacher(name_or_path: str) -> Teacher:
 
 
 def teacher_targets(
-    teacher: Teacher,
-    rows: Sequence[PreparedUtterance],
-    voices: Sequence[Voice],
-    folder: Path,
-    workers: int = 1,
-    precision: Precision = "float32",
+    teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path, workers: int = 1
 ) -> Embedding:
     """(n_groups, n_teacher) unit float32: the whole clean clip of each group of the feature store, in its order.
 
     What all embeddings have in common is taken out first: it tells no two speakers apart, and of an encoder that keeps
-    every cosine near 1 it would be most of the target. Computed once for a teacher, a precision and a corpus, by `workers`
-    processes, and kept in `folder`.
+    every cosine near 1 it would be most of the target. Computed once for a teacher and a corpus, by `workers` processes, and kept in `folder`.
     """
-    of_corpora = [_of_corpus(teacher, corpus, voices, folder, workers, precision) for corpus in by_corpus(rows)]
-    targets = np.concatenate(of_corpora)
+    targets = np.concatenate([_of_corpus(teacher, corpus, voices, folder, workers) for corpus in by_corpus(rows)])
     return unit(targets - targets.mean(axis=0))
 
 
 def _of_corpus(
-    teacher: Teacher,
-    rows: Sequence[PreparedUtterance],
-    voices: Sequence[Voice],
-    folder: Path,
-    workers: int,
-    precision: Precision,
+    teacher: Teacher, rows: Sequence[PreparedUtterance], voices: Sequence[Voice], folder: Path, workers: int
 ) -> Embedding:
     key = ShardKey(tuple(rows), tuple(voices), RenderConfig(), 0, 0)
-    path = folder / f"targets-{key.digest()}-{teacher.encoder_id}-{precision}.npy"
+    path = folder / f"targets-{key.digest()}-{teacher.encoder_id}.npy"
     if not path.is_file():
-        asked = (teacher.name_or_path, key, precision)
+        asked = (teacher.name_or_path, key)
         with mapped(_Pupil, asked, len(rows), workers) as answers:
             description = f"Asking the teacher about {rows[0].utterance.corpus}"
             found = [answer for answer in track(answers, description=description, total=len(rows)) if len(answer)]
@@ -117,15 +103,12 @@ def _of_corpus(
 class _Pupil:
     """Asks about the clips of one row: the teacher's embedding of each voice, or of none where the clip is left out."""
 
-    def __init__(self, asked: tuple[str, ShardKey, Precision]) -> None:
-        name_or_path, self.key, precision = asked
+    def __init__(self, asked: tuple[str, ShardKey]) -> None:
+        name_or_path, self.key = asked
         # Making a network draws weights that are then read over: without a fork, whether targets were kept from an earlier
         # run would decide with which weights the encoder begins.
         with torch.random.fork_rng(devices=[]):
             self.teacher = open_teacher(name_or_path)
-        network = getattr(self.teacher.module, "network", None)
-        if isinstance(network, nn.Module) and precision == "bfloat16":
-            network.to(torch.bfloat16)  # the front end keeps its own precision
 
     def __call__(self, index: int) -> Embedding:
         clips = [samples for _, samples in voiced_clips(self.key.rows[index], self.key.voices)]

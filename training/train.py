@@ -91,9 +91,7 @@ def _train(
         wait_for_all(place)
     source = open_crop_source(recipe, train_rows, data, workers)
     heldout = open_features(validation_rows, recipe.encoder.n_mels, data) if validation_rows else None
-    targets = (
-        teacher_targets(teacher, train_rows, recipe.data.voices, data, workers, recipe.precision) if teacher else None
-    )
+    targets = teacher_targets(teacher, train_rows, recipe.data.voices, data, workers) if teacher else None
     if place.rank == 0:
         wait_for_all(place)
     sampler = CropSampler(source, recipe.seed, place.rank)

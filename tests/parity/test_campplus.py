@@ -22,7 +22,7 @@ LENGTHS = (1_600, 3_999, 16_000, 24_123, 80_077)
 """Samples; the longest spans several of the segments that context is averaged over."""
 SHAPES: dict[str, dict[str, Any]] = {
     "published": {"embedding_size": 192},
-    "other": {"feat_dim": 80, "embedding_size": 24, "growth_rate": 8, "bn_size": 2, "init_channels": 16},
+    "other": {"feat_dim": 64, "embedding_size": 24, "growth_rate": 8, "bn_size": 2, "init_channels": 16},
 }
 
 
@@ -32,7 +32,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     from speakerlab.models.campplus.DTDNN import CAMPPlus
 
     torch.manual_seed(1)
-    network = CAMPPlus(**SHAPES[request.param]).eval()
+    shape = SHAPES[request.param]
+    network = CAMPPlus(**shape).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):  # as after training: a batch norm that does something
             assert module.running_mean is not None
@@ -43,7 +44,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     torch.save(network.state_dict(), folder / "campplus.pt")
 
     def original(samples: np.ndarray) -> np.ndarray:
-        features = kaldi.fbank(torch.from_numpy(samples)[None], num_mel_bins=80, sample_frequency=16_000, dither=0)
+        n_mels = shape.get("feat_dim", 80)
+        features = kaldi.fbank(torch.from_numpy(samples)[None], num_mel_bins=n_mels, sample_frequency=16_000, dither=0)
         with torch.inference_mode():
             found: np.ndarray = network((features - features.mean(0))[None])[0].numpy()
         return found

@@ -6,7 +6,7 @@ and padded in a batch. Shapes are (batch, n_channels, n_steps), masks (batch, 1,
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from model.errors import InvalidArgument
 from model.features import frame_mask
 from model.waveform import SAMPLE_RATE_HZ
-from training.importers.kaldi_fbank import CONVENTIONS, N_HOP_SAMPLES, N_WINDOW_SAMPLES, KaldiFbank
+from training.importers.kaldi_fbank import CONVENTIONS, FbankConfig, KaldiFbank
+from training.importers.tensors import read_tensors
 
 N_SEGMENT_STEPS: Final[int] = 100
 """The context of a step is the mean over the clip and over its own segment of so many steps."""
-MIN_STEPS: Final[int] = 2
-"""A standard deviation takes two steps; every step is two frames."""
+MIN_FRAMES = 3
+"""They make the two steps that a standard deviation takes."""
 KERNELS_AND_DILATIONS: Final = ((3, 1), (3, 2), (3, 2))
 
 
@@ -149,9 +150,7 @@ class DenseBlock(nn.Module):
 
 
 class CamPlusPlus(nn.Module):
-    """features (batch, n_mels, n_frames), lengths (batch,) frames, four or more -> (batch, n_embedding), not scaled."""
-
-    min_steps: Final[int] = MIN_STEPS
+    """features (batch, n_mels, n_frames), lengths (batch,) frames, MIN_FRAMES or more -> (batch, n_embedding), not scaled."""
 
     def __init__(self, config: CamPlusPlusConfig) -> None:
         super().__init__()
@@ -187,17 +186,13 @@ class CamPlusPlus(nn.Module):
 class CamPlusPlusEncoder(nn.Module):
     """samples (batch, n_samples) float32 at 16 kHz, lengths (batch,) int64 samples -> (batch, n_embedding).
 
-    A clip too short for two steps is repeated until it has as many.
+    The features of a clip too short for a standard deviation are repeated.
     """
-
-    n_window: Final[int] = N_WINDOW_SAMPLES
-    n_hop: Final[int] = N_HOP_SAMPLES
-    n_min_frames: Final[int] = 2 * MIN_STEPS - 1
 
     def __init__(self, config: CamPlusPlusConfig) -> None:
         super().__init__()
         self.config = config
-        self.fbank = KaldiFbank(CONVENTIONS["3d-speaker"])
+        self.fbank = KaldiFbank(_fbank_config(config), MIN_FRAMES)
         self.network = CamPlusPlus(config)
 
     def forward(self, samples: Tensor, lengths: Tensor) -> Tensor:
@@ -206,23 +201,15 @@ class CamPlusPlusEncoder(nn.Module):
         counts: list[int] = []
         for i in range(samples.size(0)):
             clip = self.fbank(samples[i : i + 1, : int(lengths[i])])[0]
-            if clip.size(0) < self.n_min_frames:
-                clip = clip.repeat(self.n_min_frames, 1)[: self.n_min_frames]
             features.append(clip)
             counts.append(clip.size(0))
         padded = nn.utils.rnn.pad_sequence(features, batch_first=True).transpose(1, 2)
-        # Whoever needs targets sooner may have set the network, and it alone, to a shorter float.
-        return self.network(padded.to(self.network.dense.weight.dtype), torch.tensor(counts, device=samples.device))
+        return self.network(padded, torch.tensor(counts, device=samples.device))
 
 
 def read_weights(path: Path) -> CamPlusPlusEncoder:
     """The encoder of a state dict that 3D-Speaker saved. Raises InvalidArgument where the file holds something else."""
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InvalidArgument(f"{path} is not a checkpoint of 3D-Speaker's: {error}") from error
-    if not isinstance(weights, Mapping):
-        raise InvalidArgument(f"{path} is not a checkpoint of 3D-Speaker's: it holds no named tensors")
+    weights = read_tensors(path, "3D-Speaker")
     module = CamPlusPlusEncoder(_config_of(weights, path))
     try:
         module.network.load_state_dict({_our_name(name): tensor for name, tensor in weights.items()})
@@ -231,8 +218,12 @@ def read_weights(path: Path) -> CamPlusPlusEncoder:
     return module.eval()
 
 
-def describe_front_end() -> dict[str, Any]:
-    return {"kind": "kaldi fbank", "sample_rate_hz": SAMPLE_RATE_HZ, **asdict(CONVENTIONS["3d-speaker"])}
+def describe_front_end(config: CamPlusPlusConfig) -> dict[str, Any]:
+    return {"kind": "kaldi fbank", "sample_rate_hz": SAMPLE_RATE_HZ, **asdict(_fbank_config(config))}
+
+
+def _fbank_config(config: CamPlusPlusConfig) -> FbankConfig:
+    return replace(CONVENTIONS["3d-speaker"], n_mels=config.n_mels)
 
 
 def describe_network(config: CamPlusPlusConfig) -> dict[str, Any]:

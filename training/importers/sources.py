@@ -95,7 +95,7 @@ def _campplus(path: Path, options: ImportOptions) -> Imported:
     return Imported(
         module=module,
         graph=None,
-        front_end=campplus.describe_front_end(),
+        front_end=campplus.describe_front_end(module.config),
         network=campplus.describe_network(module.config),
         n_parameters=sum(parameter.numel() for parameter in module.parameters()),
         provenance=provenance,

@@ -19,6 +19,7 @@ from model.errors import InvalidArgument
 from model.features import frame_mask
 from model.waveform import SAMPLE_RATE_HZ
 from training.importers.ecapa import Ecapa, EcapaConfig
+from training.importers.tensors import read_tensors
 
 WEIGHTS = "embedding_model.ckpt"
 MEAN = "mean_var_norm_emb.ckpt"
@@ -99,9 +100,9 @@ def read_folder(folder: Path, *, centre: bool = False) -> SpeechBrainEncoder:
     Raises InvalidArgument where the folder holds something else.
     """
     path = folder / WEIGHTS
-    weights = _read(path)
+    weights = read_tensors(path, "SpeechBrain")
     config = _config_of(weights, _dilations(folder), path)
-    mean = _read(folder / MEAN).get("glob_mean") if centre else None
+    mean = read_tensors(folder / MEAN, "SpeechBrain").get("glob_mean") if centre else None
     if centre and (mean is None or mean.numel() != config.n_embedding):
         raise InvalidArgument(
             f"{folder / MEAN} does not hold the mean of embeddings of {config.n_embedding} dimensions"
@@ -128,16 +129,6 @@ def describe_front_end(config: EcapaConfig) -> dict[str, Any]:
 
 def describe_network(config: EcapaConfig) -> dict[str, Any]:
     return {"kind": "ECAPA-TDNN", **asdict(config)}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        table = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InvalidArgument(f"{path} is not a checkpoint of SpeechBrain's: {error}") from error
-    if not isinstance(table, Mapping):
-        raise InvalidArgument(f"{path} is not a checkpoint of SpeechBrain's: it holds no named tensors")
-    return dict(table)
 
 
 def _our_name(name: str) -> str:
