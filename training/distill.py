@@ -24,6 +24,7 @@ from training.encoders import open_encoder
 from training.feature_store import ShardKey, by_corpus, voiced_clips
 from training.importers.folder import is_imported, read_import
 from training.importers.sources import ImportOptions, read_source
+from training.once import compute_once
 from training.row_workers import mapped
 
 INSTALLED = "resemblyzer"
@@ -87,17 +88,19 @@ def _of_corpus(
 ) -> Embedding:
     key = ShardKey(tuple(rows), tuple(voices), RenderConfig(), 0, 0)
     path = folder / f"targets-{key.digest()}-{teacher.encoder_id}.npy"
-    if not path.is_file():
-        asked = (teacher.name_or_path, key)
-        with mapped(_Pupil, asked, len(rows), workers) as answers:
-            description = f"Asking the teacher about {rows[0].utterance.corpus}"
-            found = [answer for answer in track(answers, description=description, total=len(rows)) if len(answer)]
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.save(file, unit(np.concatenate(found)))
-        part.replace(path)
+    compute_once(path, lambda: _ask(teacher, key, path, workers))
     kept: Embedding = np.load(path)
     return kept
+
+
+def _ask(teacher: Teacher, key: ShardKey, path: Path, workers: int) -> None:
+    with mapped(_Pupil, (teacher.name_or_path, key), len(key.rows), workers) as answers:
+        description = f"Asking the teacher about {key.rows[0].utterance.corpus}"
+        found = [answer for answer in track(answers, description=description, total=len(key.rows)) if len(answer)]
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.save(file, unit(np.concatenate(found)))
+    part.replace(path)
 
 
 class _Pupil:

@@ -27,6 +27,7 @@ from training.augment.voices import Voice, change_voice
 from training.corpora.utterance import CorpusError
 from training.crops import crop_frames, groups_by_label
 from training.dataset import PreparedUtterance, read_samples
+from training.once import compute_once
 from training.row_workers import mapped
 
 N_BABBLE_CLIPS = 100
@@ -161,8 +162,7 @@ def open_features(
 
 def _open_shard(key: ShardKey, folder: Path, workers: int) -> Shard:
     stem = folder / f"features-{key.digest()}"
-    if not stem.with_suffix(".npz").is_file():
-        _compute(key, stem, workers)
+    compute_once(stem.with_suffix(".npz"), lambda: _compute(key, stem, workers))
     index = np.load(stem.with_suffix(".npz"))
     starts = index["starts"]
     frames = np.memmap(stem.with_suffix(".f16"), dtype=np.float16, mode="r", shape=(int(starts[-1]), key.n_mels))
@@ -170,7 +170,6 @@ def _open_shard(key: ShardKey, folder: Path, workers: int) -> Shard:
 
 
 def _compute(key: ShardKey, stem: Path, workers: int) -> None:
-    stem.parent.mkdir(parents=True, exist_ok=True)
     starts, names, groups = [0], [], []
     part = stem.with_suffix(".part")
     n_groups = 0

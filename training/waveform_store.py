@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from training.augment.voices import Voice, change_voice
 from training.crops import crop_frames, groups_by_label
 from training.dataset import PreparedUtterance, read_samples
 from training.feature_store import ShardKey, by_corpus, class_name, has_frames
+from training.once import compute_once
 from training.row_workers import mapped
 
 _FULL_SCALE = 32_767.0
@@ -98,8 +99,7 @@ def open_waveforms(
     for corpus in by_corpus(rows):
         key = ShardKey(tuple(corpus), (), RenderConfig(), 0, 0)
         stem = folder / f"waveforms-{key.digest()}"
-        if not stem.with_suffix(".npy").is_file():
-            _decode_all(key, stem, workers)
+        compute_once(stem.with_suffix(".npy"), partial(_decode_all, key, stem, workers))
         starts = np.load(stem.with_suffix(".npy"))
         samples = np.memmap(stem.with_suffix(".i16"), dtype=np.int16, mode="r", shape=(int(starts[-1]),))
         for row, start, end in zip(corpus, starts[:-1], starts[1:], strict=True):
@@ -130,7 +130,6 @@ class _Decoder:
 
 
 def _decode_all(key: ShardKey, stem: Path, workers: int) -> None:
-    stem.parent.mkdir(parents=True, exist_ok=True)
     part = stem.with_suffix(".part")
     starts = [0]
     with part.open("wb") as file, mapped(_Decoder, key, len(key.rows), workers) as results:
