@@ -32,6 +32,7 @@ from training.encoders import open_encoder
 from training.heard import HeardClips, hear_files
 from training.metrics import Labels, Scores, cllr_bits, min_cllr_bits
 from training.operating_points import operating_points
+from training.populations import Populations, populations
 from training.trials import Trials
 
 FIT_PRIOR = 0.5
@@ -120,11 +121,13 @@ def calibrate(
     Raises InvalidArgument where there are not both target and non-target trials.
     """
     speakers = _numbers([row.utterance.speaker for row in rows])
-    corpora = [row.utterance.corpus for row in rows]
-    sets = calibration_trials(heard, speakers, _numbers(corpora))
-    names = tuple(sorted(set(corpora)))
-    fitted_on = f"{len(np.unique(speakers))} validation speakers of {', '.join(names)}, {len(rows)} clips"
-    whole = every_pair(heard, speakers, _numbers(corpora))
+    meeting = populations([row.utterance for row in rows])
+    sets = calibration_trials(heard, speakers, meeting.numbers)
+    names = tuple(sorted(set(meeting.corpora)))
+    fitted_on = (
+        f"{len(np.unique(speakers))} validation speakers of {', '.join(names)}, {len(rows)} clips, {meeting.strangers}"
+    )
+    whole = every_pair(heard, speakers, meeting.numbers)
     if not whole.labels.any() or whole.labels.all():
         raise InvalidArgument(
             f"calibration needs two speakers with two clips at least; {fitted_on} give {int(whole.labels.sum())} target "
@@ -133,7 +136,7 @@ def calibrate(
     plain = [scored(each, None) for each in sets]
     candidates = rate_candidates(plain, FIT_PRIOR)
     features = best_of(candidates).features
-    normalisation = _judge_normalisation(sets, corpora, features, voices)
+    normalisation = _judge_normalisation(sets, meeting, features, voices)
     cohort = voices.cohort() if voices is not None and normalisation.is_on else None
     fit_on = [scored(each, cohort) for each in sets] if cohort is not None else plain
     likelihood = LikelihoodModel(fit_sets(fit_on, features, FIT_PRIOR), cohort)
@@ -183,12 +186,12 @@ def _llrs(likelihood: LikelihoodModel, trials: TrialSet) -> Scores:
 
 
 def _judge_normalisation(
-    sets: Sequence[TrialSet], corpora: Sequence[str], features: Sequence[str], voices: Voices | None
+    sets: Sequence[TrialSet], meeting: Populations, features: Sequence[str], voices: Voices | None
 ) -> NormalisationEvidence:
     """With a cohort of each corpus's neighbours, AS-norm looks better than it is: users are nobody's neighbours."""
     without: list[float] = []
     with_cohort: list[float] = []
-    for corpus in sorted(set(corpora)):
+    for corpus in sorted(set(meeting.corpora)):
         cohort = None if voices is None else voices.cohort(without_corpus=corpus)
         if cohort is None:
             return NormalisationEvidence(
@@ -197,8 +200,8 @@ def _judge_normalisation(
                 None,
                 f"there are not {MIN_VOICES} training speakers of other corpora than {corpus} to judge it by",
             )
-        number = sorted(set(corpora)).index(corpus)
-        own = [each.among(each.a.corpora[each.a_index] == number) for each in sets]
+        numbers = meeting.of_corpus(corpus)
+        own = [each.among(np.isin(each.a.populations[each.a_index], numbers)) for each in sets]
         costs = [
             mean_cllr(held_out_llrs([scored(each, c) for each in own], features, FIT_PRIOR)) for c in (None, cohort)
         ]

@@ -54,8 +54,8 @@ class Sides:
     information: SideInformation
     """Of n sides."""
     speakers: NDArray[np.int64]
-    corpora: NDArray[np.int64]
-    """(n,): voices of two corpora are told apart by their recordings, so no trial has one of each."""
+    populations: NDArray[np.int64]
+    """(n,): no trial has one of each of two (`populations.py`)."""
     clips: NDArray[np.int64]
     """(n, n_clips): which recordings each is made of; a trial never has one on both sides."""
 
@@ -96,9 +96,9 @@ def conditions_to_hear() -> dict[str, Condition]:
 
 
 def calibration_trials(
-    heard: Mapping[str, HeardClips], speakers: NDArray[np.int64], corpora: NDArray[np.int64]
+    heard: Mapping[str, HeardClips], speakers: NDArray[np.int64], populations: NDArray[np.int64]
 ) -> list[TrialSet]:
-    """`heard` by the names of `conditions_to_hear`; `speakers` and `corpora` are those of the listed clips.
+    """`heard` by the names of `conditions_to_hear`; `speakers` and `populations` are those of the listed clips.
 
     One clip against one, and a reference of three against one, for every pair of conditions. Kinds without both target
     and non-target trials are left out, as are conditions that no clip could meet.
@@ -108,17 +108,19 @@ def calibration_trials(
     for name, conditions in CONDITIONS.items():
         draws = [found for i in range(len(conditions)) if len(found := heard[_draw(name, i)])]
         if draws:
-            singles.append(single_clips(name, draws, speakers, corpora, rng))
+            singles.append(single_clips(name, draws, speakers, populations, rng))
     references = [references_of(sides, rng) for sides in singles]
     sets = [_trials(a, b, rng) for a, b in _pairs(singles, references)]
     return [found for found in sets if found.labels.any() and not found.labels.all()]
 
 
-def every_pair(heard: Mapping[str, HeardClips], speakers: NDArray[np.int64], corpora: NDArray[np.int64]) -> TrialSet:
-    """Every two whole clips of one corpus, each pair once."""
+def every_pair(
+    heard: Mapping[str, HeardClips], speakers: NDArray[np.int64], populations: NDArray[np.int64]
+) -> TrialSet:
+    """Every two whole clips of one population, each pair once."""
     whole = heard[_draw("whole", 0)]
     recordings = whole.clips
-    own, of = speakers[recordings], corpora[recordings]
+    own, of = speakers[recordings], populations[recordings]
     sides = Sides("whole", "whole", whole.embeddings, whole.information, own, of, recordings[:, None])
     a, b = np.triu_indices(len(whole), k=1)
     together = of[a] == of[b]
@@ -138,7 +140,7 @@ def single_clips(
     name: str,
     draws: Sequence[HeardClips],
     speakers: NDArray[np.int64],
-    corpora: NDArray[np.int64],
+    populations: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Sides:
     """The clips of every draw."""
@@ -151,7 +153,7 @@ def single_clips(
     )
     embeddings = np.concatenate([heard.embeddings for heard in draws])[kept]
     recordings = clips[kept]
-    own, of = speakers[recordings], corpora[recordings]
+    own, of = speakers[recordings], populations[recordings]
     return Sides(name, name, embeddings, information, own, of, recordings[:, None])
 
 
@@ -178,14 +180,14 @@ def references_of(sides: Sides, rng: np.random.Generator, n_clips: int = N_REFER
         embeddings,
         information,
         sides.speakers[rows[:, 0]],
-        sides.corpora[rows[:, 0]],
+        sides.populations[rows[:, 0]],
         recordings[rows],
     )
 
 
 def _trials(a: Sides, b: Sides, rng: np.random.Generator) -> TrialSet:
     is_target = a.speakers[:, None] == b.speakers[None, :]
-    allowed = a.corpora[:, None] == b.corpora[None, :]
+    allowed = a.populations[:, None] == b.populations[None, :]
     for clips in a.clips.T:
         allowed &= clips[:, None] != b.clips[:, 0][None, :]
     if a is b:

@@ -1,4 +1,4 @@
-"""Who speaks in a clip, as a manifest has it: gender and age, for reports only; no encoder sees them."""
+"""Who speaks in a clip, as a manifest has it: gender and age. No encoder and no score sees them: reports and calibrations do."""
 
 from __future__ import annotations
 

@@ -75,7 +75,9 @@ def test_points_are_measured_on_whole_clips(result: CalibrationResult) -> None:
     n = len(ROWS)
     for point in result.operating_points.values():
         assert point.n_target + point.n_non_target == n * (n - 1) // 2
-        assert point.measured_on == "16 validation speakers of made, 80 clips, whole clips, one against one"
+        assert point.measured_on == (
+            "16 validation speakers of made, 80 clips, strangers of any gender and age, whole clips, one against one"
+        )
     assert result.corpora == ("made",)
 
 

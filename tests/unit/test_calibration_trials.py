@@ -43,11 +43,11 @@ def test_every_pair_of_conditions_is_tried_with_one_clip_and_with_a_reference(se
     assert {float(np.max(each.a.information.n_clips)) for each in sets} == {1.0, float(N_REFERENCE_CLIPS)}
 
 
-def test_no_recording_stands_on_both_sides_and_no_two_corpora_meet(sets: list[TrialSet]) -> None:
+def test_no_recording_stands_on_both_sides_and_no_two_populations_meet(sets: list[TrialSet]) -> None:
     for each in sets:
         a, b = each.a.clips[each.a_index], each.b.clips[each.b_index, 0]
         assert not (a == b[:, None]).any()
-        assert np.array_equal(each.a.corpora[each.a_index], each.b.corpora[each.b_index])
+        assert np.array_equal(each.a.populations[each.a_index], each.b.populations[each.b_index])
         same = each.a.speakers[each.a_index] == each.b.speakers[each.b_index]
         assert np.array_equal(same, each.labels)
         assert 0 < each.labels.sum() < len(each.labels)
