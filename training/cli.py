@@ -258,10 +258,14 @@ def card(
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
     evaluation: Annotated[list[Path], typer.Option(help="A report.json of `evaluate` on it.")],
     history: Annotated[list[Path] | None, typer.Option(help="Reports on encoders before this one.")] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="A sentence on what its corpora do not cover; those given replace all that the card has."),
+    ] = None,
 ) -> None:
     """Write a bundle's model card anew, with what was measured since; encoder and calibration stay as they are."""
     with _plain_errors():
-        described = describe(bundle, evaluation, history or [])
+        described = describe(bundle, evaluation, history or [], limit)
     console.print(f"{described / PROSE}; the bundle's SHA-256 is now {load_bundle(described).sha256}", highlight=False)
 
 

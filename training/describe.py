@@ -8,16 +8,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from model.bundle import load_bundle, seal_card
+from training.export import LIMITS
 from training.model_card import model_card
 from training.reports import ALL, history_of, measured_with, of_whole_lists
 from training.whole_folder import written_whole
 
 
-def describe(folder: Path, evaluations: Sequence[Path], history: Sequence[Path] = ()) -> Path:
+def describe(
+    folder: Path, evaluations: Sequence[Path], history: Sequence[Path] = (), limits: Sequence[str] | None = None
+) -> Path:
     """Writes card.md and bundle.json of a bundle anew, whole or not at all; encoder, calibration and their ids stay.
 
     `evaluations` and `history` are reports of `vouch-train evaluate`; without the latter, the card goes on saying what it
-    said of encoders before this one. Raises InvalidArgument where they measured another
+    said of encoders before this one. `limits` replace the card's sentences on what the encoder's corpora and calibration do
+    not cover; None leaves them. Raises InvalidArgument where they measured another
     encoder, or rates at the thresholds of another calibration.
     """
     folder = folder.resolve()
@@ -30,6 +34,8 @@ def describe(folder: Path, evaluations: Sequence[Path], history: Sequence[Path] 
         "evaluations": [asdict(row) for row in measured if row.slice == ALL],
         "history": [asdict(row) for row in before],
     }
+    if limits is not None:
+        card["limits"] = [*LIMITS, *limits]
     with written_whole(folder) as fresh:
         shutil.copytree(folder, fresh, dirs_exist_ok=True)
         seal_card(fresh, card, lambda told: model_card(told, measured, before))

@@ -20,6 +20,7 @@ from model.torchscript import load_encoder
 from training.cli import app
 from training.dataset import read_samples
 from training.encoders import open_encoder
+from training.export import LIMITS
 from training.heard import hear_whole
 
 RECIPE = """
@@ -190,8 +191,13 @@ def test_a_bundle_s_card_can_be_written_anew(folder: Path, tmp_path: Path) -> No
     assert after.sha256 != before.sha256
     assert "| made | 1 clip |" in str(after.prose)
     assert "## History" in str(after.prose)
+    run("card", tmp_path / "bundle", "--evaluation", report, "--limit", "Only tones.")
+    limited = load_bundle(tmp_path / "bundle")
+    assert "## History" in str(limited.prose)
+    assert "- Only tones." in str(limited.prose)
+    assert limited.card["limits"] == [*LIMITS, "Only tones."]
     run("card", tmp_path / "bundle", "--evaluation", report)
-    assert "## History" in str(load_bundle(tmp_path / "bundle").prose)
+    assert load_bundle(tmp_path / "bundle").card["limits"] == limited.card["limits"]
     assert {path.name for path in (tmp_path / "bundle").iterdir()} == {"bundle.json", "card.md", "encoder.ts"}
 
 
