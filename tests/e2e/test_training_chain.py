@@ -242,7 +242,9 @@ def test_a_bundle_is_calibrated_anew_by_one_command_and_keeps_its_encoder(
     data = after.card["calibration_data"]
     assert data["corpora"] == ["made"]
     assert (
-        data["fitted_on"] == before.card["calibration_data"]["fitted_on"] == "6 validation speakers of made, 24 clips"
+        data["fitted_on"]
+        == before.card["calibration_data"]["fitted_on"]
+        == "6 validation speakers of made, 24 clips, strangers of any gender and age"
     )
     assert {"whole / whole", "cut / cut"} <= {kind["trials"] for kind in data["kinds"]}
     assert data["normalisation"]["is_on"] is False
