@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.bundle import calibration_id_of
 from model.calibration import Floats, SideInformation
@@ -120,7 +119,7 @@ def calibrate(
 
     Raises InvalidArgument where there are not both target and non-target trials.
     """
-    speakers = _numbers([row.utterance.speaker for row in rows])
+    speakers = np.unique([row.utterance.speaker for row in rows], return_inverse=True)[1]
     meeting = populations([row.utterance for row in rows])
     sets = calibration_trials(heard, speakers, meeting.numbers)
     names = tuple(sorted(set(meeting.corpora)))
@@ -253,10 +252,6 @@ def least_speech_s(a: SideInformation, b: SideInformation) -> Floats:
 
 def _as_list(trials: TrialSet) -> Trials:
     return Trials(trials.name, (), trials.a_index, trials.b_index, trials.labels, trials.a.speakers)
-
-
-def _numbers(names: Sequence[str]) -> NDArray[np.int64]:
-    return np.unique(np.array(names), return_inverse=True)[1]
 
 
 def _can_judge_cohorts(training: Sequence[PreparedUtterance], held_out: Sequence[PreparedUtterance]) -> bool:

@@ -260,7 +260,7 @@ def card(
     history: Annotated[list[Path] | None, typer.Option(help="Reports on encoders before this one.")] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option(help="A sentence on what its corpora do not cover; those given replace all that the card has."),
+        typer.Option(help="A sentence on what its corpora do not cover; those given replace the card's own."),
     ] = None,
 ) -> None:
     """Write a bundle's model card anew, with what was measured since; encoder and calibration stay as they are."""

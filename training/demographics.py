@@ -1,4 +1,4 @@
-"""Who speaks in a clip, as a manifest has it: gender and age. No encoder and no score sees them: reports and calibrations do."""
+"""Who speaks in a clip, as a manifest has it: gender and age, for reports and calibrations; no encoder sees them."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from model.bundle import load_bundle, seal_card
 from training.export import LIMITS
+from training.importers.imported import IMPORT_LIMITS
 from training.model_card import model_card
 from training.reports import ALL, history_of, measured_with, of_whole_lists
 from training.whole_folder import written_whole
@@ -21,7 +22,7 @@ def describe(
 
     `evaluations` and `history` are reports of `vouch-train evaluate`; without the latter, the card goes on saying what it
     said of encoders before this one. `limits` replace the card's sentences on what the encoder's corpora and calibration do
-    not cover; None leaves them. Raises InvalidArgument where they measured another
+    not cover, but for those that every encoder or every import has; None leaves them all. Raises InvalidArgument where they measured another
     encoder, or rates at the thresholds of another calibration.
     """
     folder = folder.resolve()
@@ -35,7 +36,8 @@ def describe(
         "history": [asdict(row) for row in before],
     }
     if limits is not None:
-        card["limits"] = [*LIMITS, *limits]
+        standing = [limit for limit in bundle.card["limits"] if limit in (*LIMITS, *IMPORT_LIMITS)]
+        card["limits"] = [*standing, *limits]
     with written_whole(folder) as fresh:
         shutil.copytree(folder, fresh, dirs_exist_ok=True)
         seal_card(fresh, card, lambda told: model_card(told, measured, before))

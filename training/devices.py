@@ -14,7 +14,7 @@ import torch.distributed as dist
 from model.errors import InvalidArgument
 
 PATIENCE = timedelta(days=1)
-"""The first process computes features for hours while the others wait."""
+"""Processes wait for each other at every step, and the first one validates in between."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What takes minutes to compute and is kept beside a data set: computed once, though several runs begin together."""
+"""What takes minutes to compute and is kept beside a data set: computed once, though several processes want it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compute_once(result: Path, compute: Callable[[], None]) -> None:
     try:
         lock.acquire(timeout=PATIENCE_S)
     except Timeout:
-        Console(stderr=True).print(f"Another run is computing {result.name}; waiting for it")
+        Console(stderr=True).print(f"Another process is computing {result.name}; waiting for it")
         lock.acquire()
     try:
         if not result.is_file():

@@ -1,12 +1,12 @@
 """Which strangers a calibration tells a voice from: those most like it, as far as the corpora say who speaks.
 
 An impostor is rarely somebody of another gender, and a child rarely passes for an adult, so such pairs are easy, and a
-threshold that they helped to choose lets more strangers pass than it says. NIST's speaker recognition evaluations have
-no trials across genders either.
+threshold that they helped to choose lets more strangers pass than it says.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,24 +36,20 @@ class Populations:
 def populations(clips: Sequence[Utterance]) -> Populations:
     """Speakers of one corpus, gender and age group (children, adults) are one population; voices of two corpora never meet.
 
-    Two recordings of different corpora would be told apart by their rooms and microphones.
+    Two recordings of different corpora would be told apart by their rooms and microphones. A speaker is in one population:
+    where single clips disagree, as the last one says.
     """
-    alike = {corpus for corpus in {clip.corpus for clip in clips} if _n_pairs(clips, corpus) >= MIN_PAIRS}
-    keys = [(clip.corpus, *(_group(clip) if clip.corpus in alike else ("", None))) for clip in clips]
+    groups = {clip.speaker: (clip.corpus, clip.gender, Speaker(clip.gender, clip.age).is_child) for clip in clips}
+    sizes = Counter(group for group in groups.values() if group[1:] != ("", None))
+    n_pairs: Counter[str] = Counter()
+    for (corpus, *_), n in sizes.items():
+        n_pairs[corpus] += n * (n - 1) // 2
+    corpora = {clip.corpus for clip in clips}
+    alike = {corpus for corpus in corpora if n_pairs[corpus] >= MIN_PAIRS}
+    keys = [groups[clip.speaker] if clip.corpus in alike else (clip.corpus, "", None) for clip in clips]
     names = sorted(set(keys), key=str)
     numbers = np.array([names.index(key) for key in keys], dtype=np.int64)
-    return Populations(numbers, tuple(name[0] for name in names), _strangers(alike, {clip.corpus for clip in clips}))
-
-
-def _group(clip: Utterance) -> tuple[str, bool | None]:
-    return clip.gender, Speaker(clip.gender, clip.age).is_child
-
-
-def _n_pairs(clips: Sequence[Utterance], corpus: str) -> int:
-    """Of speakers whose gender or age group is known, and of whom neither differs; 0 where nothing is known."""
-    groups = {clip.speaker: _group(clip) for clip in clips if clip.corpus == corpus}
-    counts = [list(groups.values()).count(group) for group in set(groups.values()) if group != ("", None)]
-    return sum(n * (n - 1) // 2 for n in counts)
+    return Populations(numbers, tuple(name[0] for name in names), _strangers(alike, corpora))
 
 
 def _strangers(alike: set[str], corpora: set[str]) -> str:

@@ -78,7 +78,7 @@ def _train(
 ) -> Path:
     torch.manual_seed(recipe.seed)
 
-    # Data; the first process computes what is not there yet
+    # Data; of several processes one computes what is not there yet, and the others wait (once.py)
     rows = read_prepared(data / "utterances.csv")
     split = [row for row in rows if row.utterance.split == "train"]
     train_rows = at_most(split, recipe.data.max_clips_per_speaker)
@@ -87,13 +87,9 @@ def _train(
     if n_speakers < 2:
         raise InvalidArgument(f"{data} has {n_speakers} training speakers; training needs at least 2")
     teacher = open_teacher(recipe.distill.teacher) if recipe.distill.teacher else None
-    if place.rank > 0:
-        wait_for_all(place)
     source = open_crop_source(recipe, train_rows, data, workers)
     heldout = open_features(validation_rows, recipe.encoder.n_mels, data) if validation_rows else None
     targets = teacher_targets(teacher, train_rows, recipe.data.voices, data, workers) if teacher else None
-    if place.rank == 0:
-        wait_for_all(place)
     sampler = CropSampler(source, recipe.seed, place.rank)
 
     # Model and optimiser

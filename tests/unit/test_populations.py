@@ -41,6 +41,13 @@ def test_speakers_meet_those_of_their_gender_and_age_group() -> None:
     assert set(found.corpora) == {"made"}
 
 
+def test_a_speaker_whose_clips_disagree_meets_no_less_of_themselves() -> None:
+    clips = utterances(speakers(9, "f", 30.0), speakers(9, "m", 30.0, first=9))
+    clips[0] = replace(clips[0], gender="m")
+    found = populations(clips)
+    assert found.numbers[0] == found.numbers[1] == found.numbers[2], "the last clip of a speaker decides"
+
+
 def test_everybody_meets_where_too_few_are_alike_or_nothing_is_known() -> None:
     few = utterances(speakers(5, "f", 30.0), speakers(5, "m", 30.0, first=5))
     assert MIN_PAIRS > 2 * 10
