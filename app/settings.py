@@ -76,8 +76,10 @@ class Settings(BaseModel):
         None, description="SHA-256 that `bundle.json` must have; another bundle stops the start."
     )
     device: Device = Field("auto", description="`auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.")
-    engine: Literal["auto", "torchscript"] = Field(
-        "auto", description="What runs the encoder: `auto` or `torchscript`. An imported ONNX encoder needs `auto`."
+    engine: Literal["auto", "torchscript", "onnxruntime"] = Field(
+        "auto",
+        description="What runs the encoder on the CPU: `torchscript`, `onnxruntime`, or `auto`, the fastest of them that "
+        "gives TorchScript's embeddings. CUDA runs TorchScript.",
     )
     max_audio_s: Finite = Field(120.0, gt=0, le=3600, description="Longest clip accepted, in seconds.")
     max_upload_mb: Finite = Field(

@@ -3,6 +3,7 @@
     bundle.json    the card: what the encoder is, how it was trained, measured and calibrated, and "files"
     card.md        the same for people, with the slices of its evaluation; a bundle may lack it
     encoder.ts     TorchScript, the mel front end inside: samples in, embeddings out
+    engine.onnx    the same for one clip alone, as a graph that a fast CPU engine runs; a bundle may lack it
     cohort.npy     where scores are normalised: the cohort's embeddings, (n_voices, n_embedding) float16
 
 An imported ONNX encoder ships as two files instead: front_end.ts (TorchScript, samples to features) and encoder.onnx.
@@ -41,6 +42,7 @@ PROSE = "card.md"
 ENCODER = "encoder.ts"
 FRONT_END = "front_end.ts"
 GRAPH = "encoder.onnx"
+ENGINE_GRAPH = "engine.onnx"
 COHORT = "cohort.npy"
 IMPORTED = "imported.json"
 """What `vouch-train import` knows of an encoder; the card is written when it is calibrated."""
@@ -66,6 +68,11 @@ class Bundle:
     @property
     def encoder_path(self) -> Path:
         return self.path / ENCODER
+
+    @property
+    def engine_graph(self) -> Path | None:
+        """The encoder as an ONNX graph from samples to the embedding, where the bundle has one."""
+        return self.path / ENGINE_GRAPH if ENGINE_GRAPH in self.card["files"] else None
 
 
 def is_graph(card: Mapping[str, Any]) -> bool:

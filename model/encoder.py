@@ -89,16 +89,19 @@ class Residual(nn.Module):
         self.conv_2 = nn.Conv2d(n_channels, n_channels, 3, padding=1, bias=False)
         self.norm_2 = nn.BatchNorm2d(n_channels)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        y = torch.relu(self.norm_1(self.conv_1(x))) * mask
-        return torch.relu(self.norm_2(self.conv_2(y)) + x) * mask
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        y = torch.relu(self.norm_1(self.conv_1(x)))
+        if mask is not None:
+            y = y * mask
+        y = torch.relu(self.norm_2(self.conv_2(y)) + x)
+        return y if mask is None else y * mask
 
 
 class Block(nn.Module):
     """3x3 convolution, batch norm, ReLU and downsampling by a stride or by max pooling, then residual pairs.
 
     x (batch, channels, n_mels, n_steps) and lengths (batch,) steps -> the same two, downsampled. Steps past a
-    clip's length are zero on the way in and on the way out.
+    clip's length are zero on the way in and on the way out; `is_full` says that no clip has any.
     """
 
     def __init__(self, n_in: int, n_out: int, stride: tuple[int, int], downsampling: str, n_residual: int) -> None:
@@ -111,14 +114,16 @@ class Block(nn.Module):
         self.max_pool = nn.MaxPool2d(stride) if self.pool else nn.Identity()
         self.residuals = nn.ModuleList([Residual(n_out) for _ in range(n_residual)])
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, lengths: Tensor, is_full: bool) -> tuple[Tensor, Tensor]:
         x = self.max_pool(torch.relu(self.norm(self.conv(x))))
         if self.pool:
             lengths = torch.div(lengths, self.stride_time, rounding_mode="floor")
         else:  # a padded 3-wide convolution: ceil(n / stride)
             lengths = torch.div(lengths + self.stride_time - 1, self.stride_time, rounding_mode="floor")
-        mask = frame_mask(lengths, x.size(3)).unsqueeze(1).unsqueeze(1).to(x.dtype)
-        x = x * mask
+        mask: Tensor | None = None
+        if not is_full:
+            mask = frame_mask(lengths, x.size(3)).unsqueeze(1).unsqueeze(1).to(x.dtype)
+            x = x * mask
         for residual in self.residuals:
             x = residual(x, mask)
         return x, lengths
@@ -180,7 +185,8 @@ def make_blocks(config: EncoderConfig, numbers: range, shape: Shape) -> tuple[nn
 class Branch(nn.Module):
     """CNN blocks of its own, if any -> BiLSTM -> pooling -> embedding.
 
-    x (batch, channels, n_mels, n_steps) and lengths (batch,) steps -> (batch, n_out), of any length.
+    x (batch, channels, n_mels, n_steps) and lengths (batch,) steps -> (batch, n_out), of any length. `is_full` says
+    that every length is n_steps.
     """
 
     def __init__(self, config: EncoderConfig, blocks: nn.ModuleList, shape: Shape, n_out: int) -> None:
@@ -194,13 +200,13 @@ class Branch(nn.Module):
         self.embedding = nn.Linear(self.pooling.n_out, n_out)
         self.embedding_norm = nn.BatchNorm1d(n_out)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor, is_full: bool) -> Tensor:
         for block in self.blocks:
-            x, lengths = block(x, lengths)
+            x, lengths = block(x, lengths, is_full)
         n_steps = x.size(3)
         x = self.projection(x.permute(0, 3, 1, 2).flatten(2))  # (batch, n_steps, channels * n_mels or n_projected)
         lengths = lengths.clamp(min=1)
-        if int(lengths.min()) == n_steps:  # nothing to leave out, and packing costs as much as half the LSTM
+        if is_full:  # nothing to leave out, and packing costs as much as half the LSTM
             x = self.lstm(x)[0]
         else:
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
@@ -234,11 +240,12 @@ class SiameseEncoder(nn.Module):
         x = self.normalise(log_mel, lengths).unsqueeze(1)
         if x.size(3) < self.n_frames_per_step:  # pooling would leave no step at all
             x = nn.functional.pad(x, (0, self.n_frames_per_step - x.size(3)))
+        is_full = int(lengths.min()) == x.size(3)  # as a clip alone is: multiplying by ones would cost a tenth
         for block in self.blocks:
-            x, lengths = block(x, lengths)
+            x, lengths = block(x, lengths, is_full)
         parts: list[Tensor] = []
         for i, branch in enumerate(self.branches):
-            part = branch(x, lengths)
+            part = branch(x, lengths, is_full)
             if self.unit_norm:
                 part = nn.functional.normalize(part, dim=1) * self.scales[i]
             parts.append(part)

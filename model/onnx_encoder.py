@@ -1,14 +1,11 @@
-"""An encoder that ships as an ONNX graph over features: a TorchScript front end, then ONNX Runtime.
-
-ONNX Runtime is an optional extra: only a bundle that carries such a graph asks for it.
-"""
+"""ONNX Runtime: an encoder that ships as a graph over features, and the graph of one that ships as TorchScript."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
@@ -21,13 +18,13 @@ class OnnxEncoder(nn.Module):
     Such graphs take no lengths, so every clip of a batch runs alone. They run on the CPU.
     """
 
-    def __init__(self, front_end: nn.Module, graph: Path, output: str, runtime: str = "onnxruntime") -> None:
+    def __init__(self, front_end: nn.Module, graph: Path, output: str) -> None:
         """`front_end` maps (1, n_samples) to features (1, n_frames, n_mels); `output` names the embedding among the
-        graph's outputs. Raises BundleError where the runtime is not installed or the graph is none that it can run.
+        graph's outputs. Raises BundleError where the graph is none that ONNX Runtime can run.
         """
         super().__init__()
         self.front_end = front_end
-        self.session = open_session(graph, runtime)
+        self.session = open_session(graph)
         self.input: str = self.session.get_inputs()[0].name
         self.output = output
 
@@ -40,15 +37,29 @@ class OnnxEncoder(nn.Module):
         return torch.cat(embeddings)
 
 
-def open_session(graph: Path, runtime: str = "onnxruntime") -> Any:
-    """An InferenceSession on as many threads as PyTorch has, safe to run from several threads. Raises BundleError."""
-    try:
-        ort = import_module(runtime)
-    except ImportError as error:
-        raise BundleError(
-            f"{graph.name} is an ONNX graph, and {runtime}, which runs it, is not installed: "
-            f"`pip install {runtime}`, or install Vouch with its extra `onnx`"
-        ) from error
+class EngineEncoder(nn.Module):
+    """A bundle's `engine.onnx`, called like its TorchScript encoder: the same embeddings for about half the time.
+
+    The graph takes one clip, whole, so every clip of a batch runs alone. It runs on the CPU, on any thread.
+    """
+
+    def __init__(self, graph: Path) -> None:
+        """Raises BundleError where the file is no graph that ONNX Runtime can run."""
+        super().__init__()
+        self.session = open_session(graph)
+        self.input: str = self.session.get_inputs()[0].name
+
+    def forward(self, samples: Tensor, lengths: Tensor) -> Tensor:
+        """samples (batch, n_samples) float32 at 16 kHz, lengths (batch,) int64 samples -> (batch, n_embedding)."""
+        found = [
+            self.session.run(None, {self.input: clip[None, :n_samples].numpy()})[0]
+            for clip, n_samples in zip(samples, lengths.tolist(), strict=True)
+        ]
+        return torch.from_numpy(np.concatenate(found))
+
+
+def open_session(graph: Path) -> ort.InferenceSession:
+    """On as many threads as PyTorch has, safe to run from several threads. Raises BundleError."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
@@ -58,4 +69,4 @@ def open_session(graph: Path, runtime: str = "onnxruntime") -> Any:
         return ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
-        raise BundleError(f"{graph.name} is not an ONNX graph that this {runtime} can run: {reason}") from error
+        raise BundleError(f"{graph.name} is not an ONNX graph that ONNX Runtime can run: {reason}") from error

@@ -100,7 +100,8 @@ def _snr_db(samples: Samples, is_speech: NDArray[np.bool_], n_window_samples: in
     """Power of speech over power of pause; the noise under the speech is subtracted, so that 0 dB is really 0 dB."""
     n_windows = len(samples) // n_window_samples
     windows = samples[: n_windows * n_window_samples].reshape(n_windows, n_window_samples)
-    powers = windows.var(axis=1, dtype=np.float64)  # around each window's mean: an offset has no power
+    centred = windows - windows.mean(axis=1, keepdims=True)  # an offset has no power
+    powers = np.einsum("ij,ij->i", centred, centred).astype(np.float64) / n_window_samples
     speech = is_speech[:n_windows]
     pause = ~_widened(speech, _n_windows(GUARD_S, n_window_samples))
     n_needed = _n_windows(MIN_MEASURED_S, n_window_samples)

@@ -20,9 +20,9 @@ CONFIG = EncoderConfig(
 POINTS = {"eer": OperatingPoint("eer", 0.5, 0.1, 0.1, (0.0, 0.2), (0.0, 0.2), 30, 300, "made trials")}
 
 
-def write_tiny_bundle(folder: Path) -> Path:
+def write_tiny_bundle(folder: Path, seed: int = 1) -> Path:
     """Fills `folder`, which it makes, and returns it."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     module = WaveformEncoder(CONFIG).eval()
     folder.mkdir(parents=True)
     export_encoder(module, folder / "encoder.ts")
@@ -32,6 +32,6 @@ def write_tiny_bundle(folder: Path) -> Path:
         n_embedding=CONFIG.n_embedding,
         likelihood=LikelihoodModel(Calibration(9.0, -3.0, 0.5)),
         operating_points=POINTS,
-        about={"name": "tiny", "limits": ["Untrained."]},
+        about={"name": "tiny", "encoder": asdict(CONFIG), "limits": ["Untrained."]},
     )
     return folder

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
-from model.bundle import CARD, PROSE, load_bundle
-from model.errors import InvalidArgument, VouchError
+from model.bundle import CARD
+from model.errors import InvalidArgument
 from training import calibrate as calibration_stage
 from training import evaluate as evaluation_stage
-from training import export as export_stage
 from training import prepare as preparation_stage
 from training import train as training_stage
 from training.bootstrap import N_DRAWS
-from training.calibration_file import load_calibration, save_calibration
+from training.calibration_file import save_calibration
 from training.calibration_text import print_calibration
+from training.cli_bundles import bundles
+from training.cli_output import console, plain_errors
 from training.conditions import CONDITIONS
-from training.describe import describe
 from training.importers.folder import is_imported
-from training.importers.imported import write_import
-from training.importers.kaldi_fbank import fbank_config
 from training.importers.sealing import seal
-from training.importers.sources import ImportOptions, read_source
 from training.inventory import REPORT
 from training.recalibrate import recalibrate
 from training.recipe import load_recipe
@@ -38,24 +31,11 @@ from training.reports import Report
 from training.trials import read_trials
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-console = Console()
-errors = Console(stderr=True)
 
 Data = Annotated[Path, typer.Option(help="The folder that `prepare` wrote.")]
 Encoder = Annotated[Path, typer.Option(help="A run's folder, a checkpoint or a bundle.")]
 KINDS = ", ".join(sorted(preparation_stage.READERS))
 Threads = Annotated[int, typer.Option(help="Cores to use; 0 lets PyTorch choose.")]
-
-
-@contextmanager
-def _plain_errors(threads: int = 0) -> Iterator[None]:
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    except VouchError as error:
-        errors.print(f"[red]error:[/red] {error}", highlight=False)
-        raise typer.Exit(3) from error
 
 
 def beside(encoder: Path) -> Path:
@@ -76,7 +56,7 @@ def prepare(
     seed: int = 1,
 ) -> None:
     """Read corpora into Utterance rows with speaker-disjoint train, validation and test splits."""
-    with _plain_errors():
+    with plain_errors():
         inventory = preparation_stage.prepare(
             corpora,
             out,
@@ -118,7 +98,7 @@ def train(
     threads: Threads = 0,
 ) -> None:
     """Train an encoder; resumes where an interrupted run stopped."""
-    with _plain_errors(threads):
+    with plain_errors(threads):
         chosen = load_recipe(recipe)
         folder = out or Path("runs") / chosen.name
         last = training_stage.train(
@@ -160,7 +140,7 @@ def evaluate(
     threads: Threads = 0,
 ) -> None:
     """Score trial lists: report.html and report.json with error rates, costs, slices and plots, encoders side by side."""
-    with _plain_errors(threads):
+    with plain_errors(threads):
         folder = out or beside(encoder[0]) / "evaluation"
         report = evaluation_stage.evaluate(
             encoder,
@@ -210,7 +190,7 @@ def calibrate(
     threads: Threads = 0,
 ) -> None:
     """Fit score -> LLR and the operating points on the validation speakers, neither trained nor tested on."""
-    with _plain_errors(threads):
+    with plain_errors(threads):
         is_folder = out is not None and out.suffix != ".json"
         if is_folder and not (encoder / CARD).is_file():
             raise InvalidArgument(
@@ -226,88 +206,7 @@ def calibrate(
             console.print(f"bundle {seal(encoder, result)}")
 
 
-@app.command()
-def export(
-    encoder: Annotated[Path, typer.Option(help="A run's folder or a checkpoint.")],
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
-    name: Annotated[str, typer.Option(help="A short name for the card.")] = "vouch",
-    calibration: Annotated[Path | None, typer.Option(help="calibration.json beside the encoder by default.")] = None,
-    evaluation: Annotated[list[Path] | None, typer.Option(help="Reports of `evaluate` for the card.")] = None,
-    history: Annotated[list[Path] | None, typer.Option(help="Reports on encoders before this one.")] = None,
-    limit: Annotated[list[str] | None, typer.Option(help="A sentence on what its corpora do not cover.")] = None,
-) -> None:
-    """Write the bundle that the service loads; refuses unless it agrees with the eager encoder to 1e-4."""
-    with _plain_errors():
-        folder = encoder if encoder.is_dir() else encoder.parent
-        fitted = load_calibration(calibration or folder / "calibration.json")
-        checkpoint = encoder / "last.pt" if encoder.is_dir() else encoder
-        bundle = export_stage.export(
-            checkpoint,
-            fitted,
-            out,
-            name=name,
-            evaluations=evaluation or [],
-            history=history or [],
-            limits=limit or [],
-        )
-    console.print(f"bundle {bundle}")
-
-
-@app.command()
-def card(
-    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
-    evaluation: Annotated[list[Path], typer.Option(help="A report.json of `evaluate` on it.")],
-    history: Annotated[list[Path] | None, typer.Option(help="Reports on encoders before this one.")] = None,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(help="A sentence on what its corpora do not cover; those given replace the card's own."),
-    ] = None,
-) -> None:
-    """Write a bundle's model card anew, with what was measured since; encoder and calibration stay as they are."""
-    with _plain_errors():
-        described = describe(bundle, evaluation, history or [], limit)
-    console.print(f"{described / PROSE}; the bundle's SHA-256 is now {load_bundle(described).sha256}", highlight=False)
-
-
-@app.command("import")
-def import_encoder(
-    kind: Annotated[str, typer.Argument(help="resemblyzer, speechbrain, campplus or onnx.")],
-    out: Annotated[Path, typer.Option(help="The bundle's folder; `calibrate` completes it.")],
-    source: Annotated[
-        Path | None,
-        typer.Argument(
-            help="pretrained.pt (by default the installed package's), a SpeechBrain folder, 3D-Speaker's .pt, an ONNX file."
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="A short name for the card; KIND by default.")] = None,
-    licence: Annotated[str | None, typer.Option(help="The weights' licence; known for resemblyzer.")] = None,
-    training_data: Annotated[list[str] | None, typer.Option(help="A corpus it was trained on; likewise.")] = None,
-    limit: Annotated[list[str] | None, typer.Option(help="A sentence on what its corpora do not cover.")] = None,
-    centre: Annotated[bool, typer.Option("--centre", help="speechbrain: subtract its mean embedding.")] = False,
-    convention: Annotated[str | None, typer.Option(help="onnx: the features of wespeaker or 3d-speaker.")] = None,
-    n_mels: Annotated[int | None, typer.Option(min=1, help="onnx: mel bands, if not 80.")] = None,
-    window: Annotated[
-        str | None, typer.Option(help="onnx: hamming, povey or hanning, if not the convention's.")
-    ] = None,
-    scale: Annotated[str | None, typer.Option(help="onnx: samples as int16 or unit, if not the convention's.")] = None,
-    keep_mean: Annotated[bool, typer.Option("--keep-mean", help="onnx: leave each band's mean in.")] = False,
-    output: Annotated[
-        str | None, typer.Option(help="onnx: the embedding, where the graph has several outputs.")
-    ] = None,
-) -> None:
-    """Turn a public checkpoint into a bundle, which `calibrate` completes."""
-    with _plain_errors():
-        options = ImportOptions(
-            licence=licence,
-            training_data=training_data or [],
-            centre=centre or None,
-            fbank=fbank_config(convention, n_mels=n_mels, window=window, scale=scale, keep_mean=keep_mean),
-            output=output,
-        )
-        imported = read_source(kind, source, options)
-        folder = write_import(imported, out, name=name or kind, limits=limit or [])
-    console.print(f"{folder}, {imported.provenance.source}, licence {imported.provenance.licence}", highlight=False)
-    console.print(f"next: vouch-train calibrate --encoder {folder} --data DATA", highlight=False)
+app.add_typer(bundles)  # behind the others, as `--help` lists them
 
 
 def main() -> None:

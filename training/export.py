@@ -9,18 +9,16 @@ from pathlib import Path
 
 import torch
 
-from model.bundle import ENCODER, load_bundle, write_card
+from model.bundle import ENCODER, ENGINE_GRAPH, load_bundle, write_card
 from model.errors import InvalidArgument
 from model.torchscript import export_encoder, load_encoder
 from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
 from training.checkpoint import describe_network, encoder_id, load_checkpoint, waveform_encoder
+from training.graph import TOLERANCE, export_graph
 from training.model_card import model_card
 from training.reports import ALL, measured_with, of_whole_lists
 from training.whole_folder import written_whole
-
-TOLERANCE = 1e-4
-"""Largest difference of any element between the eager and the exported embedding."""
 
 LIMITS = (
     "No presentation-attack detection: a recording, a voice conversion or a synthetic voice of the speaker is not told apart from the speaker.",
@@ -62,6 +60,7 @@ def export(
             raise InvalidArgument(
                 f"the exported encoder differs from the eager one by {difference:.2g}; at most {TOLERANCE:g} is allowed"
             )
+        export_graph(waveform_encoder(checkpoint), folder / ENGINE_GRAPH)
         front_end, network = describe_network(checkpoint)
         about = {
             "name": name,

@@ -1,61 +1,68 @@
-"""The Embedder that runs a bundle's encoder: TorchScript on CPU or CUDA, or an imported ONNX graph on the CPU."""
+"""The Embedder that runs a bundle's encoder on the calling thread, and the choice of device."""
 
 from __future__ import annotations
 
 import re
 
-import numpy as np
 import torch
-from torch import nn
 
+from app.adapters.engines import ONNXRUNTIME, TORCHSCRIPT, Engine, choose_engine, warm_up
 from app.errors import SettingsError
 from model.bundle import Bundle, is_graph
 from model.bundle_encoder import open_encoder_in
 from model.embedding import MIN_SAMPLES, embed
 from model.scoring import Embedding, unit
-from model.waveform import SAMPLE_RATE_HZ, Samples, Waveform
+from model.waveform import Waveform
 
-TORCHSCRIPT = "torchscript"
-N_WARM_UP_CALLS = 3
-"""TorchScript profiles its first calls and compiles after them; no request should wait for that."""
+ENGINES = ("auto", TORCHSCRIPT, ONNXRUNTIME)
 
 
 class BundleEmbedder:
     """One encoder, shared by all worker threads: its forward pass keeps no state."""
 
-    def __init__(self, bundle: Bundle, device: str) -> None:
-        """Loads and warms the encoder on `device` (`cpu`, `cuda` or `cuda:N`). Raises BundleError."""
+    def __init__(self, bundle: Bundle, engine: Engine, device: str) -> None:
+        """`engine` is warm, and on `device` (`cpu`, `cuda` or `cuda:N`)."""
         self.device = device
-        self.engine = "onnxruntime" if is_graph(bundle.card) else TORCHSCRIPT
+        self.engine = engine.name
         self.encoder_id = bundle.encoder_id
         self.n_embedding = bundle.n_embedding
         self.n_min_samples = MIN_SAMPLES
-        self._encoder: nn.Module = open_encoder_in(bundle.path, bundle.card, device)
-        second = np.random.default_rng(0).normal(0.0, 0.1, SAMPLE_RATE_HZ).astype(np.float32)
-        for _ in range(N_WARM_UP_CALLS):
-            self._embed(second)
+        self._encoder = engine.encoder
 
     def embed(self, waveform: Waveform) -> Embedding:
         """Unit float32 of shape (n_embedding,)."""
-        return unit(self._embed(waveform.samples))
-
-    def _embed(self, samples: Samples) -> Embedding:
-        embedding: Embedding = embed(self._encoder, [samples], self.device)[0]
-        return embedding
+        embedding: Embedding = embed(self._encoder, [waveform.samples], self.device)[0]
+        return unit(embedding)
 
 
 def open_embedder(engine: str, bundle: Bundle, device: str) -> BundleEmbedder:
-    """The embedder that an engine's name stands for; `auto` is what the bundle's encoder is made for.
+    """The embedder that an engine's name stands for; `auto` is the fastest that embeds as TorchScript does.
 
-    Raises SettingsError for another name, BundleError for an encoder that cannot be loaded.
+    Raises SettingsError for a name that goes with no such bundle or device, BundleError for an encoder that cannot be
+    loaded.
     """
-    if engine not in ("auto", TORCHSCRIPT):
-        raise SettingsError(f"VOUCH_ENGINE is {engine!r}, which is none of this release; it has: auto, {TORCHSCRIPT}.")
-    if engine == TORCHSCRIPT and is_graph(bundle.card):
+    if engine not in ENGINES:
+        raise SettingsError(f"VOUCH_ENGINE is {engine!r}, which is none of this release; it has: {', '.join(ENGINES)}.")
+    if is_graph(bundle.card):
+        if engine == TORCHSCRIPT:
+            raise SettingsError(
+                f"VOUCH_ENGINE is {engine!r}, and the encoder of bundle {bundle.bundle_id} is an ONNX graph. Set it to auto."
+            )
+        return _opened(bundle, ONNXRUNTIME, device)
+    if device == "cpu":
+        return BundleEmbedder(bundle, choose_engine(engine, bundle), device)
+    if engine == ONNXRUNTIME:
         raise SettingsError(
-            f"VOUCH_ENGINE is {engine!r}, and the encoder of bundle {bundle.bundle_id} is an ONNX graph. Set it to auto."
+            f"VOUCH_ENGINE is {engine!r}, which runs on the CPU, and the device is {device!r}. Set VOUCH_ENGINE to auto, "
+            "or VOUCH_DEVICE to cpu."
         )
-    return BundleEmbedder(bundle, device)
+    return _opened(bundle, TORCHSCRIPT, device)
+
+
+def _opened(bundle: Bundle, engine: str, device: str) -> BundleEmbedder:
+    opened = Engine(engine, open_encoder_in(bundle.path, bundle.card, device))
+    warm_up(opened, device)
+    return BundleEmbedder(bundle, opened, device)
 
 
 def choose_device(wanted: str, bundle: Bundle) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder
+from app.adapters.embedders import choose_device, open_embedder
 from app.components import Components, build
 from app.errors import SettingsError
 from app.settings import Settings
@@ -145,6 +145,6 @@ def test_devices(bundle_folder: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_embeds_as_the_cpu_does(bundle_folder: Path) -> None:
     bundle = load_bundle(bundle_folder)
-    cpu, cuda = BundleEmbedder(bundle, "cpu"), BundleEmbedder(bundle, "cuda")
+    cpu, cuda = open_embedder("torchscript", bundle, "cpu"), open_embedder("auto", bundle, "cuda")
     for clip in (noise(MIN_SAMPLES), noise(16_000), noise(80_123)):
         np.testing.assert_allclose(cpu.embed(clip), cuda.embed(clip), atol=1e-3)

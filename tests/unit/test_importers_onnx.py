@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import nn
 
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder
 from app.errors import SettingsError
@@ -14,7 +13,6 @@ from model.bundle import load_bundle
 from model.bundle_encoder import open_encoder_in
 from model.embedding import MIN_SAMPLES, embed
 from model.errors import BundleError, InvalidArgument
-from model.onnx_encoder import OnnxEncoder, open_session
 from model.waveform import Source, Waveform
 from tiny_graph import StatisticsEncoder, TwoOutputs, write_graph
 from training.encoders import open_encoder
@@ -59,13 +57,6 @@ def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "noise.onnx").write_bytes(b"certainly no graph")
     with pytest.raises(BundleError, match=r"noise\.onnx is not an ONNX graph"):
         read_source("onnx", tmp_path / "noise.onnx", SAID)
-
-
-def test_without_the_runtime_a_graph_says_what_to_install(graph: Path) -> None:
-    with pytest.raises(BundleError, match=r"is not installed: `pip install no_such_runtime`.*extra `onnx`"):
-        open_session(graph, runtime="no_such_runtime")
-    with pytest.raises(BundleError, match="not installed"):
-        OnnxEncoder(nn.Identity(), graph, "embs", runtime="no_such_runtime")
 
 
 def test_the_service_runs_a_graph_on_the_cpu_only(imported: Path) -> None:

@@ -22,7 +22,8 @@ from model.embedding import MIN_SAMPLES
 from model.errors import InvalidArgument
 from model.torchscript import export_encoder
 from model.waveform import SAMPLE_RATE_HZ
-from training.export import LIMITS, TOLERANCE, export_difference
+from training.export import LIMITS, export_difference
+from training.graph import TOLERANCE
 from training.whole_folder import written_whole
 
 IMPORT_LIMITS = (
