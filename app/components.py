@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.adapters.audio import LimitedDecoder
+from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_store import open_store
@@ -47,6 +47,7 @@ class Components:
             embedder=self.embedder,
             store=self.store,
             gallery=self.gallery,
+            work=self.work,
             judge=_judge(settings, self.facts.likelihood, self.facts.operating_points),
             enroll_min_speech_s=settings.enroll_min_speech_s,
             enroll_min_llr=settings.enroll_min_llr,
@@ -55,6 +56,7 @@ class Components:
 
     def close(self) -> None:
         self.work.close()
+        self.decoder.close()
         self.store.close()
 
 
@@ -68,12 +70,12 @@ def build(settings: Settings) -> Components:
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
     _make_data_dir(settings)
     return Components(
-        decoder=LimitedDecoder(DecodingLimits(max_duration_s=settings.max_audio_s)),
+        decoder=DecoderPool(DecodingLimits(max_duration_s=settings.max_audio_s), settings.workers),
         assessor=assessor,
         embedder=embedder,
         store=open_store(settings.store_url),
         gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding),
-        work=ThreadWorkQueue(settings.workers, settings.queue_size),
+        work=ThreadWorkQueue(settings.workers, settings.queue_size, settings.max_wait_s),
         facts=_facts(bundle, embedder),
     )
 

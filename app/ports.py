@@ -29,6 +29,8 @@ class Decoder(Protocol):
         """Raises an AudioError that says what was wrong and what is allowed."""
         ...
 
+    def close(self) -> None: ...
+
 
 class Assessor(Protocol):
     def assess(self, waveform: Waveform) -> Quality: ...
@@ -171,7 +173,16 @@ class WorkQueue(Protocol):
         taken.
 
         `caller_leaves()` returns when nobody wants the result any more. Work that is still waiting then gives up its
-        place and is dropped, and CallerLeft raised; work that has begun ends as usual.
+        place and is dropped, and CallerLeft raised; work that has begun ends as usual. Work that has waited too long is
+        dropped too, and Overloaded raised.
+        """
+        ...
+
+    def side_by_side(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """What the calls give, in their order, for work that `run` runs: on workers that are idle, and else on its own.
+
+        Raises what the first of them that failed raised, once none of them runs any more; those that had not begun by
+        then do not.
         """
         ...
 

@@ -103,6 +103,12 @@ class Settings(BaseModel):
     queue_size: int = Field(
         32, ge=0, le=10_000, description="Requests that may wait for a worker; past it callers get 503."
     )
+    max_wait_s: Finite = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="Longest that a request waits for a worker, in seconds; past it callers get 503.",
+    )
     min_speech_s: Finite = Field(
         1.0,
         gt=0,

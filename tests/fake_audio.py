@@ -77,6 +77,9 @@ class FakeDecoder:
             samples[::2] = 0.1
         return WrittenWaveform(samples, Source("written", 48_000, 2), written)
 
+    def close(self) -> None:
+        pass
+
 
 class FakeAssessor:
     def assess(self, waveform: Waveform) -> Quality:

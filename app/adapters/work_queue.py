@@ -7,8 +7,8 @@ import contextvars
 import math
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
 from app.errors import Overloaded
@@ -30,23 +30,21 @@ class _Piece(Generic[T]):
     def __init__(self, work: Callable[[], T]) -> None:
         self._work: Callable[[], T] | None = work
         self._context = contextvars.copy_context()
-        self._waiting = stage("queue").begin()
 
     def __call__(self) -> T:
-        self._waiting.end()
         work = self._work
         assert work is not None, "a piece that was let go of does not run"
         return self._context.run(work)
 
     def let_go(self, _: Future[T]) -> None:
-        self._waiting.end()  # for those who left before it began: the longest waits of all
         self._work = None
 
 
 class ThreadWorkQueue:
-    """`n_workers` pieces of work run at once and `n_waiting` more may wait."""
+    """`n_workers` pieces of work run at once and `n_waiting` more may wait, each for `max_wait_s` at most."""
 
-    def __init__(self, n_workers: int, n_waiting: int) -> None:
+    def __init__(self, n_workers: int, n_waiting: int, max_wait_s: float = math.inf) -> None:
+        self._max_wait_s = max_wait_s
         self._threads = ThreadPoolExecutor(n_workers, thread_name_prefix="encoder")
         self._n_workers = n_workers
         self._n_places = n_workers + n_waiting
@@ -75,19 +73,39 @@ class ThreadWorkQueue:
         with self._lock:
             self._require_room()
             self._n_taken += 1
-        piece = _Piece(work)
+        piece, waiting = _Piece(work), stage("queue").begin()
         try:
-            future = self._threads.submit(self._timed, piece)
+            future = self._threads.submit(self._in_time, piece, waiting, time.monotonic() + self._max_wait_s)
         except RuntimeError:
             self._give_back()
             raise
         future.add_done_callback(self._give_back)
         future.add_done_callback(piece.let_go)
+        future.add_done_callback(lambda _: waiting.end())  # of those who left before it began: the longest waits of all
         if caller_leaves is None:
             return await asyncio.wrap_future(future)
         leaving = asyncio.ensure_future(caller_leaves())
         leaving.add_done_callback(lambda _: future.cancel())  # which work that has begun ignores
         return await _unless_left(future, leaving)
+
+    def side_by_side(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Offers all but the first call to the other workers, and does itself what none of them has begun by then.
+
+        So nobody waits for a worker while he is one, two pieces of work can never wait for each other, and no more
+        threads are at work than there are workers.
+        """
+        pieces = [_Piece(call) for call in calls[1:]]
+        offered = [self._threads.submit(piece) for piece in pieces]
+        for future, piece in zip(offered, pieces, strict=True):
+            future.add_done_callback(piece.let_go)
+        ended: list[Future[T]] = []
+        for number, call in enumerate(calls):
+            if number and not offered[number - 1].cancel():
+                wait([offered[number - 1]])
+                ended.append(offered[number - 1])
+            elif all(other.exception() is None for other in ended):  # after a failure nothing more is begun
+                ended.append(_outcome(call))
+        return [outcome.result() for outcome in ended]
 
     def close(self) -> None:
         """Lets running work end and drops what waits."""
@@ -96,8 +114,7 @@ class ThreadWorkQueue:
     def _require_room(self) -> None:
         if self._n_taken < self._n_places:
             return
-        rounds = self._n_taken / self._n_workers
-        retry_after_s = min(MAX_RETRY_AFTER_S, max(1, math.ceil(rounds * self._mean_s)))
+        retry_after_s = self._retry_after_s()
         raise Overloaded(
             f"All {self._n_places} places are taken: {self._n_workers} at work and "
             f"{self._n_places - self._n_workers} waiting. Try again in {retry_after_s} s, or raise VOUCH_WORKERS or "
@@ -105,7 +122,18 @@ class ThreadWorkQueue:
             retry_after_s=retry_after_s,
         )
 
-    def _timed(self, work: Callable[[], T]) -> T:
+    def _retry_after_s(self) -> int:
+        rounds = self._n_taken / self._n_workers
+        return min(MAX_RETRY_AFTER_S, max(1, math.ceil(rounds * self._mean_s)))
+
+    def _in_time(self, work: Callable[[], T], waiting: stage, deadline_s: float) -> T:
+        waiting.end()
+        if time.monotonic() > deadline_s:
+            raise Overloaded(
+                f"No worker was free within {self._max_wait_s:g} s (VOUCH_MAX_WAIT_S), so nothing was done. Try again "
+                "later, or raise VOUCH_WORKERS.",
+                retry_after_s=self._retry_after_s(),
+            )
         start_s = time.perf_counter()
         try:
             return work()
@@ -116,6 +144,16 @@ class ThreadWorkQueue:
     def _give_back(self, _: Future[T] | None = None) -> None:
         with self._lock:
             self._n_taken -= 1
+
+
+def _outcome(call: Callable[[], T]) -> Future[T]:
+    """What a call on this thread gave or raised, to be looked at when the others have ended too."""
+    outcome: Future[T] = Future()
+    try:
+        outcome.set_result(call())
+    except Exception as error:
+        outcome.set_exception(error)
+    return outcome
 
 
 async def _unless_left(future: Future[T], leaving: asyncio.Future[object]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore
+from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
 from app.usecases.compare import Compare
 from app.usecases.consistency import ConsistencyRule
 from app.usecases.embed import Embed
@@ -40,13 +40,14 @@ def assemble(
     embedder: Embedder,
     store: SpeakerStore,
     gallery: Gallery,
+    work: WorkQueue,
     judge: Judge,
     enroll_min_speech_s: float,
     enroll_min_llr: float,
     embeddings_enabled: bool,
 ) -> UseCases:
     """One Listener and one GallerySync, shared: the lock of the latter holds only if there is one of it."""
-    listener = Listener(decoder, assessor, embedder)
+    listener = Listener(decoder, assessor, embedder, work)
     rule = StandingRule(embedder.encoder_id, enroll_min_speech_s)
     sync = GallerySync(store, gallery, rule)
     return UseCases(

@@ -17,6 +17,5 @@ class Compare:
     def __call__(self, audio_a: bytes, audio_b: bytes, operating_point: str | None = None) -> Verification:
         """Raises AudioError for a clip that cannot be read, UnknownOperatingPoint before anything is read."""
         point = self.judge.point(operating_point)
-        a = self.listener.listen(audio_a, "audio_a")
-        b = self.listener.listen(audio_b, "audio_b")
+        a, b = self.listener.listen_to_all({"audio_a": audio_a, "audio_b": audio_b}).values()
         return self.judge.verification(self.judge.pair(a, b), point, (a, b))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.ports import SpeakerStore
-from app.records import Enrolled, Idempotency, NewEnrollment, Reference
+from app.records import Clip, Enrolled, Idempotency, NewEnrollment, Reference
 from app.usecases.consistency import ConsistencyRule
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.listening import Listener, require_voice
@@ -41,8 +41,9 @@ class Enroll:
         if enrolled is None:
             self.rule.require_current(self.store.get_speaker(tenant, speaker_id))
             names = [f"clip {i} of {len(clips)}" for i in range(1, len(clips) + 1)]
-            fresh = [self._hear(data, name) for data, name in zip(clips, names, strict=True)]
-            by_name = dict(zip(names, fresh, strict=True))
+            heard = self.listener.listen_to_all(dict(zip(names, clips, strict=True)))
+            by_name = {name: self._kept(clip, name) for name, clip in heard.items()}
+            fresh = list(by_name.values())
             self.consistency.require_one_voice(by_name, self._stored(tenant, speaker_id))
             enrolled = self.store.add_enrollments(tenant, speaker_id, self.rule.encoder_id, fresh, idempotency)
         self.sync.refresh(tenant, speaker_id)
@@ -58,6 +59,5 @@ class Enroll:
         stored = self.store.find_reference(tenant, speaker_id)
         return stored if stored is not None and stored.encoder_id == self.rule.encoder_id else None
 
-    def _hear(self, data: bytes, name: str) -> NewEnrollment:
-        clip = self.listener.listen(data, name)
+    def _kept(self, clip: Clip, name: str) -> NewEnrollment:
         return NewEnrollment(require_voice(clip, self.gate, name), clip.quality, clip.source)

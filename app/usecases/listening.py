@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from app.ports import Assessor, Decoder, Embedder
+from app.ports import Assessor, Decoder, Embedder, WorkQueue
 from app.records import Clip
 from app.stages import stage
 from model.decision import QualityGate
@@ -20,6 +22,12 @@ class Listener:
     decoder: Decoder
     assessor: Assessor
     embedder: Embedder
+    work: WorkQueue
+
+    def listen_to_all(self, uploads: Mapping[str, bytes]) -> dict[str, Clip]:
+        """Hears uploads by their names, side by side where workers are idle. Raises as `listen`, for the first that fails."""
+        calls = [partial(self.listen, data, name) for name, data in uploads.items()]
+        return dict(zip(uploads, self.work.side_by_side(calls), strict=True))
 
     def listen(self, data: bytes, name: str) -> Clip:
         """Hears one upload. `name` is what an error calls it: `audio_a`, `clip 2 of 3`.

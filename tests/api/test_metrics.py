@@ -131,7 +131,7 @@ def test_problems_tell_where_their_time_went_too() -> None:
         problem(unread, 415, "unsupported_audio")
         foreign = client.get("/livez", headers={"Host": "voice.example"})
         problem(foreign, 403, "forbidden")
-        assert list(timing(broken)) == ["queue", "decode"]
+        assert set(timing(broken)) >= {"queue", "decode"}  # and those of the other clip, had it begun by then
         assert list(timing(unread)) == HEARD
         assert timing(foreign) == {}
         assert {code for (code,), n in scraped(client)["vouch_problems_total"].items() if n} == {

@@ -8,8 +8,9 @@ import torch
 
 import fake_audio
 import shipped
-from app.adapters.audio import LimitedDecoder
+from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import open_embedder
+from app.adapters.work_queue import ThreadWorkQueue
 from app.records import DEFAULT_TENANT, Clip, NewEnrollment
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
@@ -47,8 +48,11 @@ def served() -> list[Clip]:
     """The example clips, as the service hears them."""
     n_threads = torch.get_num_threads()
     embedder = open_embedder("auto", load_bundle(shipped.BUNDLE), "cpu")
-    listener = Listener(LimitedDecoder(DecodingLimits()), SpeechAssessor(SpeechDetector()), embedder)
+    decoder, work = DecoderPool(DecodingLimits(), 1), ThreadWorkQueue(1, 0)
+    listener = Listener(decoder, SpeechAssessor(SpeechDetector()), embedder, work)
     clips = [listener.listen(path.read_bytes(), path.name) for path in PATHS]
+    work.close()
+    decoder.close()
     torch.set_num_threads(n_threads)
     return clips
 

@@ -19,7 +19,7 @@ from app.usecases.judging import Evidence, Judge, of_clip
 from app.usecases.listening import Listener
 from app.usecases.speakers import new_speaker_id
 from app.usecases.standing import StandingRule
-from fake_audio import CALIBRATION, LIKELIHOOD, N_EMBEDDING, POINTS, FakeAssessor, FakeDecoder, FakeEmbedder, clip
+from fake_audio import CALIBRATION, LIKELIHOOD, N_EMBEDDING, POINTS, FakeEmbedder, clip
 from fakes import FakeGallery, FakeSpeakerStore
 from model.decision import QualityGate
 from model.errors import CorruptAudio, InvalidArgument, UnknownOperatingPoint
@@ -178,10 +178,14 @@ def test_an_identification_needs_the_raised_threshold_and_a_lead(
     assert (decision.outcome, decision.reasons) == (outcome, reasons)
 
 
+def listener(embedder: FakeEmbedder) -> Listener:
+    parts = fake_audio.components(embedder=embedder)
+    return Listener(parts.decoder, parts.assessor, parts.embedder, parts.work)
+
+
 def test_a_listener_says_which_clip_was_bad() -> None:
-    listener = Listener(FakeDecoder(), FakeAssessor(), FakeEmbedder())
     with pytest.raises(CorruptAudio, match=r"^clip 3 of 4: The file ends too early\.$"):
-        listener.listen(fake_audio.MAGIC, "clip 3 of 4")
+        listener(FakeEmbedder()).listen(fake_audio.MAGIC, "clip 3 of 4")
 
 
 def test_a_listener_gives_unit_embeddings() -> None:
@@ -189,7 +193,7 @@ def test_a_listener_gives_unit_embeddings() -> None:
         def embed(self, waveform):
             return np.float32(3.0) * super().embed(waveform)
 
-    embedding = Listener(FakeDecoder(), FakeAssessor(), Long()).listen(clip(), "audio").embedding
+    embedding = listener(Long()).listen(clip(), "audio").embedding
     assert embedding is not None
     assert np.linalg.norm(embedding) == pytest.approx(1.0, abs=1e-6)
 
@@ -200,7 +204,7 @@ def test_an_embedding_that_is_not_finite_is_a_mistake_not_a_score() -> None:
             return np.full(self.n_embedding, np.nan, dtype=np.float32)
 
     with pytest.raises(ValueError, match="not finite"):
-        Listener(FakeDecoder(), FakeAssessor(), Broken()).listen(clip(), "audio")
+        listener(Broken()).listen(clip(), "audio")
 
 
 def test_enrolling_nothing_is_refused() -> None:
