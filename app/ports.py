@@ -150,6 +150,16 @@ class CallerLeft(Exception):
 class WorkQueue(Protocol):
     """Takes CPU work off the event loop, up to a fixed number of pieces."""
 
+    @property
+    def n_places(self) -> int:
+        """For work that runs and work that waits."""
+        ...
+
+    @property
+    def n_taken(self) -> int:
+        """Places that are taken now."""
+        ...
+
     def require_room(self) -> None:
         """Raises Overloaded when every place is taken."""
         ...
@@ -157,7 +167,8 @@ class WorkQueue(Protocol):
     async def run(
         self, work: Callable[[], T], caller_leaves: Callable[[], Coroutine[Any, Any, object]] | None = None
     ) -> T:
-        """Runs `work` on a worker thread. Raises Overloaded at once when every place is taken.
+        """Runs `work` on a worker thread, in a copy of the caller's context. Raises Overloaded at once when every place is
+        taken.
 
         `caller_leaves()` returns when nobody wants the result any more. Work that is still waiting then gives up its
         place and is dropped, and CallerLeft raised; work that has begun ends as usual.

@@ -17,6 +17,7 @@ from app.adapters.database_lock import DatabaseLock
 from app.adapters.engine import make_engine, parse_url, without_transactions, writing
 from app.adapters.readers_writer_lock import ReadersWriterLock
 from app.errors import StoreError
+from app.stages import stage
 from model.errors import InvalidArgument
 
 _log = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ class Database:
     """Transactions on one database, from any number of threads.
 
     On SQLite the threads take turns here, since SQLite's own waiting is polling: of eight threads that write all the
-    time, the unluckiest waited 5 s for a commit of 20 ms (measured), and 1 s in turn.
+    time, the unluckiest waited 5 s for a commit of 20 ms (measured), and 1 s in turn. The waiting is part of the stage
+    `store`: to a caller it is the store that is slow.
     """
 
     def __init__(self, engine: Engine, lock: DatabaseLock | None = None) -> None:
@@ -42,7 +44,7 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A transaction that reads. Raises StoreError."""
         turn: AbstractContextManager[None] = self._turns.reading() if self._is_sqlite else nullcontext()
-        with _named_errors("The database cannot be read"), turn, self._engine.begin() as connection:
+        with stage("store"), _named_errors("The database cannot be read"), turn, self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -52,7 +54,12 @@ class Database:
         IntegrityError passes: what a broken constraint means is for the caller to say.
         """
         turn: AbstractContextManager[None] = self._turns.writing() if self._is_sqlite else nullcontext()
-        with _named_errors("The database cannot be written"), turn, writing(self._engine).begin() as connection:
+        with (
+            stage("store"),
+            _named_errors("The database cannot be written"),
+            turn,
+            writing(self._engine).begin() as connection,
+        ):
             yield connection
 
     @contextmanager
@@ -76,6 +83,7 @@ class Database:
             return
         try:
             with (
+                stage("store"),
                 _named_errors("The database file cannot be compacted after an erasure"),
                 self._turns.writing(),
                 without_transactions(self._engine).connect() as connection,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from app.errors import Overloaded
 from app.ports import CallerLeft
+from app.stages import stage
 
 T = TypeVar("T")
 
@@ -20,17 +22,24 @@ MAX_RETRY_AFTER_S = 60
 
 class _Piece(Generic[T]):
     """Work that can be let go of: the threads' own queue keeps what was cancelled until a thread comes to it, and the
-    work holds the caller's upload."""
+    work holds the caller's upload.
+
+    It runs in the context that it was made in, so that its stages are the caller's.
+    """
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work: Callable[[], T] | None = work
+        self._context = contextvars.copy_context()
+        self._waiting = stage("queue").begin()
 
     def __call__(self) -> T:
+        self._waiting.end()
         work = self._work
         assert work is not None, "a piece that was let go of does not run"
-        return work()
+        return self._context.run(work)
 
     def let_go(self, _: Future[T]) -> None:
+        self._waiting.end()  # for those who left before it began: the longest waits of all
         self._work = None
 
 
@@ -44,6 +53,15 @@ class ThreadWorkQueue:
         self._n_taken = 0
         self._mean_s = 1.0
         self._lock = threading.Lock()
+
+    @property
+    def n_places(self) -> int:
+        return self._n_places
+
+    @property
+    def n_taken(self) -> int:
+        with self._lock:
+            return self._n_taken
 
     def require_room(self) -> None:
         """Raises Overloaded when every place is taken. A place that is free now may be gone when it is wanted."""

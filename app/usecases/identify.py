@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.ports import Gallery, SpeakerStore
 from app.records import Clip, Identification, IdentifiedCandidate
+from app.stages import stage
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
 from app.usecases.standing import StandingRule
@@ -43,8 +44,10 @@ class Identify:
         self, tenant: str, clip: Clip, embedding: Embedding, point: OperatingPoint, n_candidates: int
     ) -> list[IdentifiedCandidate]:
         """The gallery proposes, the store decides: LLRs are exact, and nobody who was erased is named."""
+        with stage("search"):
+            found = self.gallery.search(tenant, embedding, n_candidates)
         ranked = []
-        for proposed in self.gallery.search(tenant, embedding, n_candidates):
+        for proposed in found:
             reference = self.store.find_reference(tenant, proposed.speaker_id)
             if reference is None or self.rule.of(reference).status != "enrolled":
                 continue

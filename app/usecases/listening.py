@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.ports import Assessor, Decoder, Embedder
 from app.records import Clip
+from app.stages import stage
 from model.decision import QualityGate
 from model.errors import AudioError, NotEnoughSpeech, TooNoisy
 from model.quality import Quality
@@ -26,17 +27,21 @@ class Listener:
         Raises the AudioError that the decoder found, with the name in front.
         """
         try:
-            waveform = self.decoder.decode(data)
+            with stage("decode"):
+                waveform = self.decoder.decode(data)
         except AudioError as error:
             raise type(error)(f"{name}: {error}") from error
-        return Clip(self.assessor.assess(waveform), waveform.source, self._embed(waveform))
+        with stage("quality"):
+            quality = self.assessor.assess(waveform)
+        return Clip(quality, waveform.source, self._embed(waveform))
 
     def _embed(self, waveform: Waveform) -> Embedding | None:
         """None for audio that fills no frame or never moves: the encoder would answer with its own biases."""
         samples = waveform.samples
         if len(samples) < self.embedder.n_min_samples or float(samples.max()) == float(samples.min()):
             return None
-        return unit(self.embedder.embed(waveform))
+        with stage("encode"):
+            return unit(self.embedder.embed(waveform))
 
 
 def require_voice(clip: Clip, gate: QualityGate, name: str) -> Embedding:

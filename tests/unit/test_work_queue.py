@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import pytest
 
 from app.adapters.work_queue import MAX_RETRY_AFTER_S, ThreadWorkQueue
 from app.errors import Overloaded
 from app.ports import CallerLeft
+from app.stages import StageTimes, recording, stage
+
+LeavesFunction = Callable[[], Coroutine[Any, Any, object]]
 
 
 class Gate:
@@ -162,6 +167,66 @@ def test_a_caller_who_is_cancelled_while_watched_is_cancelled(gate: Gate) -> Non
         gate.open()
         assert await working == "through"
         assert len(asyncio.all_tasks()) == 1, "nobody watches any more"
+
+    with_queue(1, 1, body)
+
+
+def test_places_are_counted(gate: Gate) -> None:
+    async def body(queue: ThreadWorkQueue) -> None:
+        assert (queue.n_taken, queue.n_places) == (0, 3)
+        tasks = [asyncio.create_task(queue.run(gate)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert (queue.n_taken, queue.n_places) == (2, 3)
+        gate.open()
+        await asyncio.gather(*tasks)
+        assert queue.n_taken == 0
+
+    with_queue(1, 2, body)
+
+
+async def timed(times: StageTimes, queue: ThreadWorkQueue, work: Callable[[], object], *leaves: LeavesFunction) -> None:
+    with recording(times):
+        await queue.run(work, *leaves)
+
+
+def test_waiting_is_the_stage_queue_of_whoever_waits_and_work_is_the_caller_s_own(gate: Gate) -> None:
+    def encode() -> None:
+        with stage("encode"):
+            pass
+
+    async def body(queue: ThreadWorkQueue) -> None:
+        first, second = StageTimes(), StageTimes()
+        before_s = time.perf_counter()
+        working = asyncio.create_task(timed(first, queue, gate))
+        await asyncio.to_thread(gate.has_begun.wait, 20)
+        waiting = asyncio.create_task(timed(second, queue, encode))
+        await asyncio.sleep(0)
+        admitted_s = time.perf_counter()
+        while time.perf_counter() - admitted_s < 0.005:
+            await asyncio.sleep(0)
+        waited_s = time.perf_counter() - admitted_s
+        gate.open()
+        await asyncio.gather(working, waiting)
+        assert (list(first.seconds()), list(second.seconds())) == (["queue"], ["queue", "encode"])
+        assert waited_s <= second.seconds()["queue"] <= time.perf_counter() - before_s
+        assert first.seconds()["queue"] <= admitted_s - before_s
+
+    with_queue(1, 1, body)
+
+
+def test_whoever_leaves_has_waited_too(gate: Gate) -> None:
+    async def body(queue: ThreadWorkQueue) -> None:
+        times, left = StageTimes(), asyncio.Event()
+        working = asyncio.create_task(queue.run(gate))
+        waiting = asyncio.create_task(timed(times, queue, gate, left.wait))
+        await asyncio.sleep(0)
+        assert times.seconds() == {}
+        left.set()
+        with pytest.raises(CallerLeft):
+            await waiting
+        assert list(times.seconds()) == ["queue"]
+        gate.open()
+        await working
 
     with_queue(1, 1, body)
 
