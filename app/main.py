@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from app.api import error_handlers, openapi, route_enrollments, route_service, route_speakers, route_voice
 from app.api.keyless import KeylessGuard
+from app.api.metrics import Metrics
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.service import Service
 from app.api.uploads import UploadLimits, UploadMemory
@@ -26,12 +27,14 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
 
     It begins to serve when the gallery is rebuilt; whatever cannot be loaded fails the start.
     """
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts = components if components is not None else await asyncio.to_thread(build, settings)
         try:
             app.state.service = await asyncio.to_thread(_start, settings, parts)
+            metrics.describe(parts.facts, parts.work, app.version)
             yield
         finally:
             app.state.service = None
@@ -48,6 +51,7 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,  # `compare`, as generated clients should call it
     )
+    app.state.metrics = metrics  # they are there before the service is
     routers = [routes.router for routes in (route_voice, route_speakers, route_enrollments, route_service)]
     # The last one added is the first to see a request.
     app.add_middleware(
@@ -56,7 +60,7 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         upload_routes=[route for router in routers for route in router.routes if openapi.takes_form(route)],
     )
     app.add_middleware(KeylessGuard, loopback_only=not settings.allow_keyless)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, metrics=metrics)
     for router in routers:
         app.include_router(router)
     error_handlers.install(app)

@@ -73,8 +73,7 @@ class stage:  # noqa: N801  # read as a statement: `with stage("decode"):`
             self._times.add(self._name, time.perf_counter() - self._start_s)
             self._times = None
 
-    def __enter__(self) -> None:
-        self.begin()
+    __enter__ = begin
 
     def __exit__(self, *_: object) -> None:
         self.end()

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from app.api.error_handlers import request_id_of
 from app.api.forms import Form, FormShape
+from app.api.metrics import Metrics
 from app.api.requests import SpeakerId
 from app.api.service import Service
 from app.api.uploads import read_form
@@ -28,6 +29,12 @@ async def _service(request: Request) -> Service:
     return service
 
 
+async def _metrics(request: Request) -> Metrics:
+    metrics = request.app.state.metrics
+    assert isinstance(metrics, Metrics), "create_app makes them with the app"
+    return metrics
+
+
 async def _tenant() -> str:
     """Whose speakers a call sees; one for all while there are no keys."""
     return DEFAULT_TENANT
@@ -40,6 +47,7 @@ async def _request_id(request: Request) -> str:
 T = TypeVar("T")
 
 TheService = Annotated[Service, Depends(_service)]
+TheMetrics = Annotated[Metrics, Depends(_metrics)]
 Tenant = Annotated[str, Depends(_tenant)]
 RequestId = Annotated[str, Depends(_request_id)]
 SpeakerIdInPath = Annotated[SpeakerId, Path(description="The speaker.")]

@@ -1,4 +1,4 @@
-"""One example for every JSON body. A test holds each to the schema of its call."""
+"""One example for every body. A test holds each to the schema of its call."""
 
 from __future__ import annotations
 
@@ -186,3 +186,12 @@ MODEL: dict[str, Any] = {
     "device": "cpu",
     "engine": "torchscript",
 }
+
+METRICS = """# HELP vouch_stage_seconds Time that one request spent in a stage, all its clips together.
+# TYPE vouch_stage_seconds histogram
+vouch_stage_seconds_bucket{le="0.1",stage="encode"} 3.0
+vouch_stage_seconds_bucket{le="0.25",stage="encode"} 40.0
+vouch_stage_seconds_bucket{le="+Inf",stage="encode"} 40.0
+vouch_stage_seconds_count{stage="encode"} 40.0
+vouch_stage_seconds_sum{stage="encode"} 5.12
+"""

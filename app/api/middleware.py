@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its log line, the last resort for errors, and the bound on its body."""
+"""What surrounds every request: its id, its log line, its times, the last resort for errors, and the bound on its body."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,9 +14,11 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import internal_error, response_to
+from app.api.metrics import NO_ROUTE, Ended, Metrics
+from app.api.problems import STATE_CODE, internal_error, response_to
 from app.errors import RequestTooLarge
 from app.settings import N_BYTES_PER_MB
+from app.stages import Stage, StageTimes, recording
 from model.errors import AudioTooLarge, VouchError
 
 log = logging.getLogger("vouch")
@@ -31,13 +33,14 @@ FORM_OVERHEAD_BYTES = N_BYTES_PER_MB
 
 
 class RequestContext:
-    """Gives a request its id, answers what nothing else caught, and writes one line.
+    """Gives a request its id, answers what nothing else caught, tells where its time went, and writes one line.
 
     The line has the route's template and no ids: who was verified is nobody's business but the caller's.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,7 +48,7 @@ class RequestContext:
             return
         request_id = _request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
-        start_s, status = time.perf_counter(), 0
+        start_s, status, times = time.perf_counter(), 0, StageTimes()
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -54,11 +57,13 @@ class RequestContext:
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID_HEADER] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
+                headers["Server-Timing"] = _server_timing(times.seconds(), time.perf_counter() - start_s)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            with recording(times):
+                await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
             log.info("the client went away, request_id=%s", request_id)
         except Exception as error:
@@ -66,9 +71,19 @@ class RequestContext:
                 raise
             await internal_error(error, request_id)(scope, receive, send_with_headers)
         finally:
-            route = getattr(scope.get("route"), "path", "(no route)")
-            took_ms = 1000 * (time.perf_counter() - start_s)
-            access_log.info("%s %s %d %.1f ms request_id=%s", scope["method"], route, status, took_ms, request_id)
+            method, route = scope["method"], getattr(scope.get("route"), "path", None)
+            took_s = time.perf_counter() - start_s
+            self._metrics.count(
+                Ended(method, route, status, scope["state"].get(STATE_CODE), took_s, stages_s=times.seconds())
+            )
+            access_log.info(
+                "%s %s %d %.1f ms request_id=%s", method, route or NO_ROUTE, status, 1000 * took_s, request_id
+            )
+
+
+def _server_timing(seconds: Mapping[Stage, float], total_s: float) -> str:
+    """Milliseconds, as W3C's Server Timing has them, until the answer begins."""
+    return ", ".join(f"{name};dur={1000 * took_s:.2f}" for name, took_s in [*seconds.items(), ("total", total_s)])
 
 
 def _request_id(sent: str | None) -> str:

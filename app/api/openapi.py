@@ -66,12 +66,17 @@ def _restored(value: Any) -> Any:
 
 
 def answers(
-    success: int, description: str, example: Any, *errors: ErrorType, headers: Mapping[str, Any] | None = None
+    success: int,
+    description: str,
+    example: Any,
+    *errors: ErrorType,
+    headers: Mapping[str, Any] | None = None,
+    media_type: str = "application/json",
 ) -> dict[int | str, dict[str, Any]]:
     """A route's `responses`: the good one with its example, and each problem under its status."""
     good: dict[str, Any] = {"description": description}
     if example is not None:
-        good["content"] = {"application/json": {"example": kept(example)}}
+        good["content"] = {media_type: {"example": kept(example)}}
     if headers:
         good["headers"] = dict(headers)
     return {success: good, **_problems(errors)}
@@ -117,7 +122,8 @@ TAGS = [
 
 DESCRIPTION = """Speaker verification that you run yourself. Uploads are `multipart/form-data`; answers are JSON; errors are
 `application/problem+json` with a stable `code`. Formats: WAV, FLAC, MP3, Ogg Vorbis, Ogg Opus, WebM Opus, M4A/AAC;
-8 to 192 kHz, up to 8 channels. Every answer has an `X-Request-ID`; send one and it is kept."""
+8 to 192 kHz, up to 8 channels. Every answer has an `X-Request-ID`; send one and it is kept. Every answer
+has a `Server-Timing` header: where its milliseconds went."""
 
 
 def install(app: FastAPI) -> None:

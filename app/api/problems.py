@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from app.errors import (
     EnrollmentNotFound,
@@ -38,6 +39,9 @@ log = logging.getLogger("vouch")
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:vouch:problem:"
+
+STATE_CODE = "problem_code"
+"""Where a request's state holds the code of the problem that answered it."""
 
 
 @dataclass(frozen=True)
@@ -239,6 +243,20 @@ def problem_body(
     return body
 
 
+class ProblemResponse(JSONResponse):
+    """Notes its code in the request's state when it is sent: only what left counts."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        super().__init__(body, status_code=body["status"], headers=dict(headers))
+        self._code = str(body["code"])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})[STATE_CODE] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def problem_response(
     code: str,
     detail: str,
@@ -246,8 +264,7 @@ def problem_response(
     errors: Sequence[Mapping[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    body = problem_body(code, detail, request_id, errors)
-    return JSONResponse(body, status_code=KINDS[code].status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    return ProblemResponse(problem_body(code, detail, request_id, errors), headers or {})
 
 
 def response_to(error: VouchError, request_id: str) -> JSONResponse:

@@ -1,13 +1,16 @@
-"""Routes about the service itself: the model and the probes. None waits for the encoder."""
+"""Routes about the service itself: the model, the probes and the metrics. None waits for the encoder."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from app.api import examples
-from app.api.dependencies import TheService
+from app.api.dependencies import TheMetrics, TheService
+from app.api.metrics import CONTENT_TYPE
 from app.api.model_schema import ModelAnswer
 from app.api.openapi import ALWAYS, answers
 from app.api.schemas import Live, Ready
@@ -63,3 +66,23 @@ def readyz(service: TheService) -> Ready:
         log.error("the store failed its check", exc_info=error)
         raise ModelNotReady("The store does not answer.") from error
     return Ready(status="ready")
+
+
+class MetricsText(Response):
+    media_type = CONTENT_TYPE
+
+
+@router.get(
+    "/metrics",
+    tags=["probes"],
+    summary="How it fares, for Prometheus",
+    response_class=MetricsText,
+    responses=answers(
+        200, "Prometheus's text format. No speaker is in it.", examples.METRICS, *ALWAYS, media_type=CONTENT_TYPE
+    ),
+)
+async def metrics(metrics: TheMetrics) -> MetricsText:
+    """Time for each stage and each call, problems by code, places in the queue, what is loaded, and the process."""
+    # Neither on the loop, which it would hold for some milliseconds, nor on the threads of the other calls: those may
+    # all be waiting for the store, which is when somebody looks.
+    return MetricsText(await asyncio.to_thread(metrics.text))

@@ -27,7 +27,7 @@ def test_loopback_names_are_served(client: DocumentedClient, host: str) -> None:
         *("[::1", "localhost:x", ""),
     ],
 )
-@pytest.mark.parametrize("path", ["/livez", "/v1/model", "/nothing"])
+@pytest.mark.parametrize("path", ["/livez", "/metrics", "/v1/model", "/nothing"])
 def test_other_names_are_refused_everywhere(client: DocumentedClient, host: str, path: str) -> None:
     problem(client.get(path, headers={"Host": host}), 403, "forbidden")
 

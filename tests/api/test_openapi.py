@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 import fake_audio
 from app.api import model_schema, requests, schemas
+from app.api.metrics import CONTENT_TYPE
 from app.main import create_app
 
 DOCUMENT: dict[str, Any] = create_app(fake_audio.settings(), fake_audio.components()).openapi()
@@ -35,6 +37,7 @@ CONTRACT = {
     "GET /v1/model": 200,
     "GET /livez": 200,
     "GET /readyz": 200,
+    "GET /metrics": 200,
 }
 PROBLEM = "application/problem+json"
 
@@ -103,6 +106,9 @@ def test_every_body_has_an_example_that_fits_its_schema(media_type: str, content
         if media_type == "multipart/form-data":
             schema = content["schema"]
             assert set(schema["required"]) <= set(example) <= set(schema["properties"])
+        elif media_type == CONTENT_TYPE:
+            assert content["schema"] == {"type": "string"}
+            assert [family.name for family in text_string_to_metric_families(example)] == ["vouch_stage_seconds"]
         else:
             model_of(content["schema"]).model_validate_json(json.dumps(example))
 
