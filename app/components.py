@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.adapters.batching import BatchingEmbedder
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
 from app.adapters.faiss_gallery import FaissGallery
@@ -57,6 +58,7 @@ class Components:
     def close(self) -> None:
         self.work.close()
         self.decoder.close()
+        self.embedder.close()
         self.store.close()
 
 
@@ -101,7 +103,7 @@ def _make_data_dir(settings: Settings) -> None:
         ) from error
 
 
-def _facts(bundle: Bundle, embedder: BundleEmbedder) -> ModelFacts:
+def _facts(bundle: Bundle, embedder: BundleEmbedder | BatchingEmbedder) -> ModelFacts:
     return ModelFacts(
         bundle_id=bundle.bundle_id,
         sha256=bundle.sha256,

@@ -54,6 +54,8 @@ class Embedder(Protocol):
         """Unit float32 of shape (n_embedding,). The waveform has at least `n_min_samples`."""
         ...
 
+    def close(self) -> None: ...
+
 
 class SpeakerStore(Protocol):
     """The record. Each call is one transaction, durable when it returns; threads may call it at once."""
