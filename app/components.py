@@ -55,6 +55,7 @@ class Components:
 
     def close(self) -> None:
         self.work.close()
+        self.gallery.close()
         self.store.close()
 
 
@@ -72,7 +73,7 @@ def build(settings: Settings) -> Components:
         assessor=assessor,
         embedder=embedder,
         store=open_store(settings.store_url),
-        gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding),
+        gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding, settings.gallery_exact_up_to),
         work=ThreadWorkQueue(settings.workers, settings.queue_size),
         facts=_facts(bundle, embedder),
     )

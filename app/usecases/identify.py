@@ -43,10 +43,10 @@ class Identify:
         self, tenant: str, clip: Clip, embedding: Embedding, point: OperatingPoint, n_candidates: int
     ) -> list[IdentifiedCandidate]:
         """The gallery proposes, the store decides: LLRs are exact, and nobody who was erased is named."""
+        proposed = self.gallery.search(tenant, embedding, n_candidates)
         ranked = []
-        for proposed in self.gallery.search(tenant, embedding, n_candidates):
-            reference = self.store.find_reference(tenant, proposed.speaker_id)
-            if reference is None or self.rule.of(reference).status != "enrolled":
+        for reference in self.store.find_references(tenant, [candidate.number for candidate in proposed]):
+            if self.rule.of(reference).status != "enrolled":
                 continue
             evidence = self.judge.claim(reference, clip)
             if evidence is not None:
