@@ -141,13 +141,12 @@ class FaissGallery:
 
     def _by_tenant(self, batch: ReferenceBatch) -> Iterable[tuple[str, Numbers, Embedding]]:
         """The rows of this gallery's encoder, at least one a tenant, checked."""
-        is_ours = np.array([encoder_id == self._encoder_id for encoder_id in batch.encoder_ids], dtype=np.bool_)
-        if not is_ours.any():
+        ours = batch.chosen(batch.is_of(self._encoder_id))
+        if not len(ours):
             return
-        ours = batch.chosen(is_ours)
         if ours.embeddings.shape[1:] != (self._n_embedding,):
             raise ValueError(self._wrong_shape(ours.embeddings.shape[1:]))
-        embeddings = unit(ours.embeddings)
+        embeddings = _checked_units(ours.embeddings)
         tenants = list(dict.fromkeys(ours.tenants))
         if len(tenants) == 1:
             yield tenants[0], ours.numbers, embeddings
@@ -170,3 +169,9 @@ class FaissGallery:
 
     def _wrong_shape(self, shape: tuple[int, ...]) -> str:
         return f"the gallery holds embeddings of shape ({self._n_embedding},); got one of shape {shape}"
+
+
+def _checked_units(embeddings: Embedding) -> Embedding:
+    """`unit`, for many that should be so already: they are not scaled again. Raises ValueError as it does."""
+    squares = np.einsum("ij,ij->i", embeddings, embeddings)
+    return embeddings if np.all(np.abs(squares - 1) < 1e-5) else unit(embeddings)

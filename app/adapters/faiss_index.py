@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from model.scoring import Embedding
 
-N_LIST_ROWS = 1024
-"""Of a list that is scanned with all others."""
-N_SHARD_ROWS = 32 * N_LIST_ROWS
+N_LIST_ROWS = 256
+"""Of a list that is scanned with all others: few, since the last one is half empty on average."""
+N_SHARD_ROWS = 128 * N_LIST_ROWS
 """Scanned in about a millisecond: as long as a change may have to wait for a search."""
 
 Numbers = NDArray[np.int64]
@@ -89,6 +89,7 @@ class Centroids:
 
     def __init__(self, centroids: Embedding, n_probed: int) -> None:
         """`centroids` are unit, of shape (n_lists, n_embedding)."""
+        self.centroids = centroids
         self._index = faiss.IndexFlatIP(centroids.shape[1])
         self._index.add(centroids)
         self.n_lists, self.n_probed, self.n_reserved_rows = len(centroids), n_probed, 0
@@ -148,17 +149,15 @@ class TenantIndex:
         for shard in self.shards:
             if len(shard) < N_SHARD_ROWS:
                 return shard
-        # The first shard of a small tenant takes no more memory than it needs.
-        self.shards.append(Shard(self._n_embedding, self.layout, reserves=bool(self.shards)))
+        self.shards.append(Shard(self._n_embedding, self.layout))
         return self.shards[-1]
 
 
 class Shard:
     """At most N_SHARD_ROWS rows."""
 
-    def __init__(self, n_embedding: int, layout: Layout, *, reserves: bool) -> None:
+    def __init__(self, n_embedding: int, layout: Layout) -> None:
         self._layout = layout
-        self._reserves = reserves
         # It names the lists for FAISS, and is never asked: the layout is.
         unused = faiss.IndexFlatIP(n_embedding)
         by_residual = False
@@ -219,10 +218,12 @@ class Shard:
         return numbers.copy(), codes.view(np.float16).reshape(n, self._ivf.d).astype(np.float32)
 
     def _reserve(self, lists: Numbers) -> None:
-        """Gives empty lists the memory that these rows will need; one that grows by itself takes up to twice as much."""
-        least = self._layout.n_reserved_rows if self._reserves else 0
+        """Gives empty lists the memory that they will need; one that grows by itself takes up to twice as much.
+
+        But for the first: a small tenant has no other.
+        """
         invlists = self._ivf.invlists
         for number, n_new in zip(*(column.tolist() for column in np.unique(lists, return_counts=True)), strict=True):
             if not invlists.list_size(number):
-                invlists.resize(number, max(n_new, least))
+                invlists.resize(number, max(n_new, self._layout.n_reserved_rows if number else 0))
                 invlists.resize(number, 0)

@@ -6,13 +6,13 @@ What `sql_rows.to_reference` does for one speaker is done here by numpy for thou
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, select, type_coerce
+from sqlalchemy import Connection, func, select, type_coerce
 from sqlalchemy.types import NullType
 
 from app.adapters.tables import STORED_DTYPE, enrollments, speakers
@@ -21,17 +21,22 @@ from model.scoring import Embedding
 
 _log = logging.getLogger(__name__)
 
-N_SPEAKERS_IN_BATCH = 4096
+N_NUMBERS_IN_BATCH = 2048
 """Some megabytes, unless they enrolled dozens of clips each."""
 
+Rows = Sequence[Sequence[Any]]
+"""Of the columns that `read_rows` asks for."""
 
-def batch_query(after: int) -> Select[Any]:
-    """The next speakers after this number beside each of their clips, a speaker's together; for `to_batches`.
 
-    The first column of the last row is the number to go on after; a speaker without a clip is a row of its own.
-    """
-    last = select(speakers.c.seq).where(speakers.c.seq > after).order_by(speakers.c.seq).limit(N_SPEAKERS_IN_BATCH)
-    return (
+def next_number(connection: Connection, after: int) -> int | None:
+    """The lowest number beyond this one; None where there is none."""
+    number: int | None = connection.execute(select(func.min(speakers.c.seq)).where(speakers.c.seq > after)).scalar()
+    return number
+
+
+def read_rows(connection: Connection, first: int) -> Rows:
+    """The clips of the speakers from this number on, N_NUMBERS_IN_BATCH numbers, a speaker's together."""
+    query = (
         select(
             speakers.c.seq,
             speakers.c.tenant,
@@ -40,40 +45,45 @@ def batch_query(after: int) -> Select[Any]:
             type_coerce(enrollments.c.embedding, NullType()),
             enrollments.c.speech_s,
         )
-        .select_from(speakers.outerjoin(enrollments))
-        .where(speakers.c.seq.in_(last))
+        .select_from(speakers.join(enrollments))
+        .where(speakers.c.seq >= first, speakers.c.seq < first + N_NUMBERS_IN_BATCH)
         .order_by(speakers.c.seq, enrollments.c.seq)
     )
+    # The driver's tuples: a Row for each would take as long as reading them.
+    cursor: Any = connection.execute(query).cursor
+    rows: Rows = cursor.fetchall()
+    return rows
 
 
-def to_batches(rows: Sequence[Sequence[Any]]) -> Iterator[ReferenceBatch]:
+def to_batches(rows: Rows) -> list[ReferenceBatch]:
     """One batch for each size of embedding. Speakers whose clips give no reference are left out and logged."""
-    rows = [row for row in rows if row[3] is not None]
+    batches: list[ReferenceBatch] = []
     if not rows:
-        return
+        return batches
     numbers, tenants, encoder_ids, embeddings, speech_s = zip(*rows, strict=True)
     seqs = np.array(numbers, dtype=np.int64)
     first_rows = np.flatnonzero(np.concatenate(([True], seqs[1:] != seqs[:-1])))
     counts = np.diff(first_rows, append=len(seqs))
+    sums_s = np.add.reduceat(np.array(speech_s, dtype=np.float64), first_rows)
     n_bytes = np.fromiter(map(len, embeddings), dtype=np.int64, count=len(rows))
     smallest, largest = np.minimum.reduceat(n_bytes, first_rows), np.maximum.reduceat(n_bytes, first_rows)
     is_whole = (smallest == largest) & (smallest > 0) & (smallest % STORED_DTYPE.itemsize == 0)
-    left_out = [(first_rows[~is_whole], "the embeddings of one speaker differ in size")]
+    left_out = [(first_rows[~is_whole], "the embeddings are of different sizes, or of none")]
     for size in np.unique(smallest[is_whole]).tolist():
         chosen = is_whole & (smallest == size)
-        of_rows = np.repeat(chosen, counts)
-        stored = _joined(compress(embeddings, of_rows), size) if not chosen.all() else _joined(embeddings, size)
-        firsts = first_rows[chosen]
-        references, is_sound = _references(stored, counts[chosen])
-        left_out.append((firsts[~is_sound], "an embedding is zero or not finite"))
-        firsts = firsts[is_sound]
-        yield ReferenceBatch(
-            tenants=tuple(tenants[first] for first in firsts.tolist()),
-            numbers=seqs[firsts],
-            encoder_ids=tuple(encoder_ids[first] for first in firsts.tolist()),
-            embeddings=references[is_sound] if not is_sound.all() else references,
-            enrollment_counts=counts[chosen][is_sound],
-            speech_s=np.add.reduceat(np.array(speech_s, dtype=np.float64), first_rows)[chosen][is_sound],
+        of_rows = embeddings if chosen.all() else compress(embeddings, np.repeat(chosen, counts))
+        references, is_sound = _references(_joined(of_rows, size), counts[chosen])
+        left_out.append((first_rows[chosen][~is_sound], "an embedding is zero or not finite"))
+        firsts = first_rows[chosen][is_sound]
+        batches.append(
+            ReferenceBatch(
+                tenants=_at(tenants, firsts),
+                numbers=seqs[firsts],
+                encoder_ids=_at(encoder_ids, firsts),
+                embeddings=references if is_sound.all() else references[is_sound],
+                enrollment_counts=counts[chosen][is_sound],
+                speech_s=sums_s[chosen][is_sound],
+            )
         )
     for firsts, reason in left_out:
         for first in firsts.tolist():
@@ -84,29 +94,36 @@ def to_batches(rows: Sequence[Sequence[Any]]) -> Iterator[ReferenceBatch]:
                 tenants[first],
                 reason,
             )
+    return batches
+
+
+def _at(column: tuple[str, ...], places: NDArray[np.int64]) -> tuple[str, ...]:
+    return column if len(places) == len(column) else tuple(column[place] for place in places.tolist())
 
 
 def _joined(embeddings: Iterable[Any], n_bytes: int) -> Embedding:
-    """(n_rows, n_embedding)"""
-    return np.frombuffer(b"".join(embeddings), dtype=STORED_DTYPE).reshape(-1, n_bytes // STORED_DTYPE.itemsize)
+    """(n_rows, n_embedding), in memory of its own that may be written to."""
+    return np.frombuffer(bytearray().join(embeddings), dtype=STORED_DTYPE).reshape(-1, n_bytes // STORED_DTYPE.itemsize)
 
 
 def _references(stored: Embedding, counts: NDArray[np.int64]) -> tuple[Embedding, NDArray[np.bool_]]:
     """Rows of speakers one after another, `counts` of each -> `model.scoring.reference` of each, and whether there is one.
 
-    Where there is none the row holds anything.
+    Where there is none the row holds anything. `stored` is overwritten.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        units = _scaled(stored)
-        first_rows = np.concatenate(([0], np.cumsum(counts)[:-1]))
-        # A sum over single rows would be a slow copy.
-        sums = units if len(units) == len(counts) else np.add.reduceat(units, first_rows, axis=0)
-        references = _scaled(sums / counts[:, np.newaxis].astype(np.float32))
-    is_sound: NDArray[np.bool_] = np.isfinite(references.sum(axis=1))
+        references = _scaled(stored)
+        # The mean of one clip is the clip.
+        if len(stored) > len(counts):
+            first_rows = np.concatenate(([0], np.cumsum(counts)[:-1]))
+            references = _scaled(np.add.reduceat(references, first_rows, axis=0))
+    is_sound: NDArray[np.bool_] = np.isfinite(references[:, 0])
     return references, is_sound
 
 
-def _scaled(embeddings: NDArray[Any]) -> Embedding:
-    """To length 1 as `model.scoring.unit` does, with NaN where that has no answer."""
-    scaled: Embedding = embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
-    return scaled.astype(np.float32, copy=False)
+def _scaled(embeddings: Embedding) -> Embedding:
+    """Scales in place to length 1, as `model.scoring.unit` does, with NaN all over a row where that has no answer."""
+    inverse = 1 / np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings, dtype=np.float32))
+    inverse[~np.isfinite(inverse) | (inverse == 0)] = np.nan
+    embeddings *= inverse[:, np.newaxis]
+    return embeddings

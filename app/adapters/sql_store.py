@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps
@@ -207,10 +207,15 @@ class SqlSpeakerStore:
 
     def references(self) -> Iterator[ReferenceBatch]:
         after = 0
-        # No transaction stays open while the caller works on a batch.
-        while rows := self._batch_rows(after):
-            yield from sql_batches.to_batches(rows)
-            after = rows[-1][0]
+        while True:
+            # Neither a transaction nor the rows stay while the caller works on a batch.
+            with self._database.reading() as connection:
+                first = sql_batches.next_number(connection, after)
+                if first is None:
+                    return
+                batches = sql_batches.to_batches(sql_batches.read_rows(connection, first))
+            yield from batches
+            after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
 
     def count_speakers(self) -> int:
         with self._database.reading() as connection:
@@ -222,10 +227,6 @@ class SqlSpeakerStore:
 
     def close(self) -> None:
         self._database.close()
-
-    def _batch_rows(self, after: int) -> Sequence[Row[Any]]:
-        with self._database.reading() as connection:
-            return connection.execute(sql_batches.batch_query(after)).all()
 
     def _write(self, work: Callable[[Connection], _T]) -> _T:
         try:

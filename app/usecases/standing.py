@@ -52,9 +52,9 @@ class StandingRule:
 
     def is_enrolled(self, batch: ReferenceBatch) -> NDArray[np.bool_]:
         """(n,): for whom `of` says `enrolled`. A test holds the two together."""
-        of_encoder = (encoder_id == self.encoder_id for encoder_id in batch.encoder_ids)
-        is_current = np.fromiter(of_encoder, dtype=np.bool_, count=len(batch))
-        return is_current & (batch.enrollment_counts > 0) & ~(batch.speech_s < self.enroll_min_speech_s)
+        return (
+            batch.is_of(self.encoder_id) & (batch.enrollment_counts > 0) & ~(batch.speech_s < self.enroll_min_speech_s)
+        )
 
     def require_current(self, speaker: Speaker) -> None:
         """Raises ModelMismatch for a speaker enrolled with another encoder."""
