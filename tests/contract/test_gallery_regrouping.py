@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app.adapters.faiss_gallery import FaissGallery
-from app.adapters.faiss_index import Centroids, TenantIndex
+from app.adapters.faiss_index import N_SHARD_ROWS, Centroids, Numbers, TenantIndex
 from app.adapters.faiss_inverted import MIN_AGREEMENT, Found, Rows, find_centroids
 from app.records import DEFAULT_TENANT as ME
 from fakes import FakeGallery
@@ -148,6 +148,44 @@ def test_what_changes_while_an_index_is_built_is_in_it() -> None:
     for probe in (*random_embeddings(3, 10), *later[:30]):
         expected = oracle.search(ME, probe, 3000)
         assert_alike(gallery.search(ME, probe, 3000), expected, {one.number: one.score for one in expected})
+    gallery.close()
+
+
+class Interrupted(Centroids):
+    """Calls `act` once, when the first shard has been copied and the second has not."""
+
+    def __init__(self, centroids: Embedding, act: Callable[[], None]) -> None:
+        super().__init__(centroids, len(centroids))
+        self._acts = [act]
+
+    def lists_of(self, embeddings: Embedding, size_of: Callable[[int], int]) -> Numbers:
+        if self._acts:
+            self._acts.pop()()
+        return super().lists_of(embeddings, size_of)
+
+
+def test_who_moves_while_the_rows_are_copied_does_not_come_twice() -> None:
+    """FAISS would keep both rows, and erase one."""
+    n = N_SHARD_ROWS + 100
+    stored = random_embeddings(1, n)
+
+    def move() -> None:
+        """Number 5 leaves the first shard, whose place somebody else takes, and comes back into the second."""
+        gallery.remove(ME, [5])
+        gallery.upsert(new_reference(n, stored[7]))
+        gallery.upsert(new_reference(5, stored[5]))
+
+    def find(rows: Callable[[], Rows], n_rows: int, proceed: Callable[[], None]) -> Found:
+        return Found(Interrupted(stored[:4], move), 4, 4)
+
+    gallery = FaissGallery(ENCODER_ID, N_EMBEDDING, exact_up_to=1000, find=find)
+    gallery.rebuild([batch(references(stored))])
+    gallery.wait()
+    assert not gallery.is_exact(ME)
+    assert gallery.size(ME) == n + 1
+    gallery.remove(ME, [5])
+    assert gallery.size(ME) == n
+    assert 5 not in numbers(gallery.search(ME, stored[5], 100))
     gallery.close()
 
 
