@@ -59,6 +59,7 @@ class Components:
         self.work.close()
         self.decoder.close()
         self.embedder.close()
+        self.gallery.close()
         self.store.close()
 
 
@@ -76,7 +77,7 @@ def build(settings: Settings) -> Components:
         assessor=assessor,
         embedder=embedder,
         store=open_store(settings.store_url),
-        gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding),
+        gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding, settings.gallery_exact_up_to),
         work=ThreadWorkQueue(settings.workers, settings.queue_size, settings.max_wait_s),
         facts=_facts(bundle, embedder),
     )
