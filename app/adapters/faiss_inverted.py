@@ -23,11 +23,11 @@ Rows = Iterable[tuple[Numbers, Embedding]]
 
 N_SAMPLED_PER_LIST = 64
 N_ROUNDS = 8
-"""Of k-means; more did not change how many lists a search needs."""
+"""Of k-means. A poor training costs time, not answers: the trials would ask for more lists."""
 N_TRIALS = 2000
 MIN_AGREEMENT = 0.9995
 TRIAL_COSINE = 0.65
-"""Of a probe with its own reference: a clip that is short or noisy."""
+"""Of a probe with its own reference. The lower, the more lists the trials ask for."""
 LARGEST_SHARE = 0.25
 """Of the lists: where a search must look into more, it gains too little."""
 SEED = 1
