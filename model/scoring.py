@@ -5,7 +5,9 @@ Embeddings are float32 of shape (n_embedding,). Cosine scores are floats in [-1,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +17,38 @@ Embedding = NDArray[np.float32]
 
 def unit(embeddings: Embedding) -> Embedding:
     """Scales the last axis to length 1. Raises ValueError for a zero or non-finite embedding: it has no direction."""
+    if embeddings.ndim == 1:  # one by one is how the service does it, dozens of times in an identification
+        length = np.float32(math.sqrt(_square(embeddings)))
+        return np.asarray(embeddings / length, dtype=np.float32)
     norm = np.linalg.norm(embeddings, axis=-1, keepdims=True)
     if not np.all(np.isfinite(norm)) or np.any(norm == 0):
-        raise ValueError("an embedding is zero or not finite")
+        raise ValueError(_NO_DIRECTION)
     scaled: Embedding = (embeddings / norm).astype(np.float32)
     return scaled
 
 
 def cosine_score(a: Embedding, b: Embedding) -> float:
-    """Cosine of the angle between two embeddings of any length, in [-1, 1]."""
-    return float(np.clip(np.dot(unit(a).astype(np.float64), unit(b).astype(np.float64)), -1.0, 1.0))
+    """Cosine of the angle between two embeddings of any length, in [-1, 1]. Raises ValueError where one has no direction."""
+    a64, b64 = a.astype(np.float64), b.astype(np.float64)
+    cosine = float(np.dot(a64, b64)) / math.sqrt(_square(a64) * _square(b64))
+    return min(1.0, max(-1.0, cosine))
+
+
+def _square(embedding: NDArray[np.floating[Any]]) -> float:
+    """Of the length of one embedding. Raises ValueError where it is zero or not finite."""
+    square = float(np.dot(embedding, embedding))
+    if not 0.0 < square < math.inf:
+        raise ValueError(_NO_DIRECTION)
+    return square
+
+
+_NO_DIRECTION = "an embedding is zero or not finite"
 
 
 def reference(embeddings: Embedding) -> Embedding:
     """(n_enrollments, n_embedding) -> the speaker's unit reference: the mean of the unit embeddings, scaled to 1."""
+    if len(embeddings) == 1:
+        return unit(embeddings[0])
     return unit(unit(embeddings).mean(axis=0))
 
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps
@@ -42,6 +42,12 @@ def utc_now() -> datetime:
 def open_store(database_url: str, *, clock: Callable[[], datetime] = utc_now) -> SqlSpeakerStore:
     """Brings the database to the newest schema and opens it. Raises StoreError with a sentence for the operator."""
     return SqlSpeakerStore(open_database(database_url), clock=clock)
+
+
+# Made once: putting it together takes as long as running it.
+_REFERENCES_NUMBERED = sql_rows.reference_query().where(
+    speakers.c.tenant == bindparam("tenant"), speakers.c.seq.in_(bindparam("numbers", expanding=True))
+)
 
 
 class SqlSpeakerStore:
@@ -199,9 +205,8 @@ class SqlSpeakerStore:
         return sql_rows.to_reference(rows) if rows and rows[0].encoder_id is not None else None
 
     def find_references(self, tenant: str, numbers: Iterable[int]) -> tuple[Reference, ...]:
-        query = sql_rows.reference_query().where(speakers.c.tenant == tenant, speakers.c.seq.in_(list(numbers)))
         with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_REFERENCES_NUMBERED, {"tenant": tenant, "numbers": list(numbers)}).all()
         of_speakers = (list(own) for _, own in groupby(rows, key=lambda row: row.seq))
         return tuple(sql_rows.to_reference(own) for own in of_speakers if own[0].encoder_id is not None)
 
