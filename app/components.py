@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.adapters.batching import BatchingEmbedder
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
 from app.adapters.faiss_gallery import FaissGallery
@@ -57,6 +58,8 @@ class Components:
     def close(self) -> None:
         self.work.close()
         self.decoder.close()
+        self.embedder.close()
+        self.gallery.close()
         self.store.close()
 
 
@@ -74,7 +77,7 @@ def build(settings: Settings) -> Components:
         assessor=assessor,
         embedder=embedder,
         store=open_store(settings.store_url),
-        gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding),
+        gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding, settings.gallery_exact_up_to),
         work=ThreadWorkQueue(settings.workers, settings.queue_size, settings.max_wait_s),
         facts=_facts(bundle, embedder),
     )
@@ -101,7 +104,7 @@ def _make_data_dir(settings: Settings) -> None:
         ) from error
 
 
-def _facts(bundle: Bundle, embedder: BundleEmbedder) -> ModelFacts:
+def _facts(bundle: Bundle, embedder: BundleEmbedder | BatchingEmbedder) -> ModelFacts:
     return ModelFacts(
         bundle_id=bundle.bundle_id,
         sha256=bundle.sha256,

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 
 from app.api import error_handlers, openapi, route_enrollments, route_service, route_speakers, route_voice
+from app.api.admission import Admission
 from app.api.keyless import KeylessGuard
 from app.api.metrics import Metrics
 from app.api.middleware import BodyLimit, RequestContext
@@ -53,12 +54,10 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
     )
     app.state.metrics = metrics  # they are there before the service is
     routers = [routes.router for routes in (route_voice, route_speakers, route_enrollments, route_service)]
+    upload_routes = [route for router in routers for route in router.routes if openapi.takes_form(route)]
     # The last one added is the first to see a request.
-    app.add_middleware(
-        BodyLimit,
-        max_file_bytes=settings.max_upload_bytes,
-        upload_routes=[route for router in routers for route in router.routes if openapi.takes_form(route)],
-    )
+    app.add_middleware(BodyLimit, max_file_bytes=settings.max_upload_bytes, upload_routes=upload_routes)
+    app.add_middleware(Admission, upload_routes=upload_routes)
     app.add_middleware(KeylessGuard, loopback_only=not settings.allow_keyless)
     app.add_middleware(RequestContext, metrics=metrics)
     for router in routers:

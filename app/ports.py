@@ -13,6 +13,7 @@ from app.records import (
     Metadata,
     NewEnrollment,
     Reference,
+    ReferenceBatch,
     Speaker,
     SpeakerChanges,
     SpeakerPage,
@@ -54,6 +55,8 @@ class Embedder(Protocol):
         """Unit float32 of shape (n_embedding,). The waveform has at least `n_min_samples`."""
         ...
 
+    def close(self) -> None: ...
+
 
 class SpeakerStore(Protocol):
     """The record. Each call is one transaction, durable when it returns; threads may call it at once."""
@@ -83,8 +86,8 @@ class SpeakerStore(Protocol):
 
     def update_speaker(self, tenant: str, speaker_id: str, changes: SpeakerChanges) -> Speaker: ...
 
-    def erase_speaker(self, tenant: str, speaker_id: str) -> None:
-        """Removes the speaker, the enrollments and the idempotency rows that name either."""
+    def erase_speaker(self, tenant: str, speaker_id: str) -> int:
+        """Removes the speaker, the enrollments and the idempotency rows that name either. Gives the speaker's number."""
         ...
 
     def add_enrollments(
@@ -106,16 +109,30 @@ class SpeakerStore(Protocol):
         """Oldest first."""
         ...
 
-    def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> None:
-        """Raises EnrollmentNotFound."""
+    def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> int:
+        """Gives the speaker's number. Raises EnrollmentNotFound."""
         ...
 
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
         """None where the speaker is unknown or has no enrollment."""
         ...
 
-    def references(self) -> Iterator[Reference]:
-        """Every speaker with at least one enrollment, of every tenant and encoder; read in batches."""
+    def find_references(self, tenant: str, numbers: Iterable[int]) -> tuple[Reference, ...]:
+        """Of the tenant's speakers with these numbers, in any order; whoever is unknown or has no enrollment is left out.
+
+        One read for all. Raises StoreError where one cannot be made of its rows, as `find_reference` does.
+        """
+        ...
+
+    def references(self) -> Iterator[ReferenceBatch]:
+        """Every speaker with at least one enrollment, of every tenant and encoder, each once.
+
+        Rows that give no reference are left out with a line in the log. The store may change between two batches.
+        """
+        ...
+
+    def count_speakers(self) -> int:
+        """Of all tenants, with enrollments or without."""
         ...
 
     def check(self) -> None:
@@ -126,23 +143,33 @@ class SpeakerStore(Protocol):
 
 
 class Gallery(Protocol):
-    """Derived from the store, never the truth. Searches may run beside each other and beside changes."""
+    """Derived from the store, never the truth. Searches may run beside each other and beside changes.
 
-    def rebuild(self, references: Iterable[Reference]) -> None:
-        """Replaces everything."""
+    It knows speakers by their numbers, each of which is one tenant's.
+    """
+
+    def rebuild(self, batches: Iterable[ReferenceBatch]) -> None:
+        """Replaces everything. Of a speaker who comes twice, the last reference stays."""
         ...
 
     def upsert(self, reference: Reference) -> None: ...
 
-    def remove(self, tenant: str, speaker_id: str) -> None:
+    def remove(self, tenant: str, numbers: Iterable[int]) -> None:
         """Removing somebody absent is no error."""
         ...
 
     def search(self, tenant: str, embedding: Embedding, n_candidates: int) -> tuple[Candidate, ...]:
-        """Best first, one a speaker, of this tenant only; fewer than asked where the gallery is smaller."""
+        """Best first, one a speaker, of this tenant only; fewer than asked where the gallery is smaller.
+
+        Equal scores are ordered by number.
+        """
         ...
 
     def size(self, tenant: str) -> int: ...
+
+    def close(self) -> None:
+        """Ends what runs in the background."""
+        ...
 
 
 class CallerLeft(Exception):

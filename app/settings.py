@@ -138,6 +138,12 @@ class Settings(BaseModel):
     identify_margin: Finite = Field(
         2.0, ge=0, description="Natural-log likelihood ratio by which the best candidate must lead the second."
     )
+    gallery_exact_up_to: int = Field(
+        1_000_000,
+        ge=1000,
+        description="Speakers of one tenant up to whom identification compares with everybody; beyond, it builds an "
+        "inverted index that finds the same best candidate.",
+    )
     embeddings_enabled: bool = Field(False, description="Switches on `POST /v1/embeddings`, which is 403 otherwise.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line to log: `debug`, `info`, `warning` or `error`."

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from model.bundle import Bundle, load_bundle
@@ -178,15 +179,19 @@ def timed_clips(paths: Sequence[Path]) -> list[Samples]:
 
 
 def cpu_seconds(work: Mapping[str, Sequence[Callable[[], object]]], n_repetitions: int) -> dict[str, float]:
-    """Process time of each name's calls by turns: the median over repetitions, and the mean over its calls."""
+    """Process time of each name's calls by turns: the median over repetitions, and the mean over its calls.
+
+    On one thread, whatever the library: those of a pool would go on spinning for a while at the expense of the next.
+    """
     times: dict[str, list[list[float]]] = {name: [[] for _ in calls] for name, calls in work.items()}
-    for repetition in range(N_WARM_UP_CALLS + n_repetitions):
-        for name, calls in work.items():
-            for number, call in enumerate(calls):
-                started = time.process_time()
-                call()
-                if repetition >= N_WARM_UP_CALLS:
-                    times[name][number].append(time.process_time() - started)
+    with threadpool_limits(1):
+        for repetition in range(N_WARM_UP_CALLS + n_repetitions):
+            for name, calls in work.items():
+                for number, call in enumerate(calls):
+                    started = time.process_time()
+                    call()
+                    if repetition >= N_WARM_UP_CALLS:
+                        times[name][number].append(time.process_time() - started)
     return {name: float(np.mean([np.median(found) for found in of_calls])) for name, of_calls in times.items()}
 
 

@@ -23,6 +23,7 @@ from model.framing import check_webm, first_ogg_link
 from model.mp4 import sound_of_mp4
 from model.mpeg import stated_duration_s
 from model.track import Block, Track, decoder_errors_are_corrupt_audio
+from model.waveform import Samples
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,13 @@ _MAX_PACKETS_PER_S = 1_600
 16 samples would be 12,000, and two minutes of them most of a minute's work."""
 _MAX_PACKET_BURST = 1_000
 """On top of that, once a clip: headers, and what stands around the audio."""
+
+
+_SCALES = {name: np.float32(scale) for name, scale in (("flt", 1.0), ("s16", 2.0**-15), ("s32", 2.0**-31))}
+_SCALES |= {f"{name}p": scale for name, scale in _SCALES.items()}
+"""What makes full scale 1, by FFmpeg's name for a sample's format; of others the filters take care."""
+_MAX_DIRECT_CHANNELS = 2
+_MIN_BLOCK_S = 0.25
 
 
 @contextmanager
@@ -128,16 +136,45 @@ def _blocks(container: Container, opened: av.container.InputContainer, stream: a
     frames = _frames(container, opened, stream)
     if container is Container.FLAC:
         frames = _without_gaps(frames, stream.duration)
+    yield from _gathered(_converted(frames))
+
+
+def _converted(frames: Iterator[av.AudioFrame]) -> Iterator[Block]:
+    """Frames as interleaved floats, for every codec alike."""
     converter, converted_from = av.AudioResampler(format="flt"), ("", "", 0)
     for frame in frames:
-        # Interleaved floats, for every codec alike. Never `planes` or `to_ndarray` on a planar frame: with eight
-        # channels PyAV reads past FFmpeg's array of eight pointers and the process dies.
+        n_channels = frame.layout.nb_channels
+        scale = _SCALES.get(frame.format.name)
+        if scale is not None and n_channels <= _MAX_DIRECT_CHANNELS:
+            samples = frame.to_ndarray()
+            columns = samples.T if frame.format.is_planar else samples.reshape(-1, n_channels)
+            yield Block(columns.astype(np.float32) * scale, frame.sample_rate)
+            continue
+        # A graph of filters, which costs as much as the decoding itself. Never `planes` or `to_ndarray` on a planar
+        # frame of so many channels: with eight PyAV reads past FFmpeg's array of eight pointers and the process dies.
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != converted_from:
             converter, converted_from = av.AudioResampler(format="flt"), kind
         for packed in converter.resample(frame):
             interleaved = np.asarray(packed.to_ndarray(), dtype=np.float32)
             yield Block(interleaved.reshape(-1, packed.layout.nb_channels), packed.sample_rate)
+
+
+def _gathered(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Blocks of one kind put together: Opus comes in frames of 20 ms, and what follows costs by the call."""
+    pieces: list[Samples] = []
+    rate_hz, n_samples = 0, 0
+    for block in blocks:
+        is_other = bool(pieces) and (block.sample_rate_hz != rate_hz or block.samples.shape[1] != pieces[0].shape[1])
+        if is_other or n_samples > _MIN_BLOCK_S * rate_hz:
+            if pieces:
+                yield Block(np.concatenate(pieces), rate_hz)
+            pieces, n_samples = [], 0
+        rate_hz = block.sample_rate_hz
+        pieces.append(block.samples)
+        n_samples += len(block.samples)
+    if pieces:
+        yield Block(np.concatenate(pieces), rate_hz)
 
 
 def _frames(

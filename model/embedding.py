@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from model.features import N_WINDOW_SAMPLES
 from model.scoring import Embedding
@@ -41,23 +41,41 @@ def embed(encoder: nn.Module, clips: Sequence[Samples], device: str = "cpu") -> 
 
 def _mean_over_windows(encoder: nn.Module, clip: Samples, device: str) -> Embedding:
     """(n_embedding,) of a clip of any length; one window in memory at a time."""
-    n_windows = -(-len(clip) // MAX_WINDOW_SAMPLES)
-    windows = np.array_split(clip, n_windows)  # as equal as can be: none so short that it says little
+    windows = windows_of(clip)
+    return mean_of_windows(windows, [_run(encoder, [window], device)[0] for window in windows])
+
+
+def windows_of(clip: Samples) -> list[Samples]:
+    """As few as can be, and as equal as can be: none so short that it says little."""
+    return np.array_split(clip, -(-len(clip) // MAX_WINDOW_SAMPLES))
+
+
+def mean_of_windows(windows: Sequence[Samples], embeddings: Sequence[Embedding]) -> Embedding:
+    """(n_embedding,) of a clip from those of its windows."""
     weights = np.array([window.std(dtype=np.float64) for window in windows])
-    if not weights.any():
+    if len(windows) == 1 or not weights.any():
         weights[:] = 1.0
-    embeddings = [_run(encoder, [window], device)[0] for window in windows]
     return np.average(embeddings, axis=0, weights=weights).astype(np.float32)
 
 
 def _run(encoder: nn.Module, clips: Sequence[Samples], device: str) -> Embedding:
+    samples, lengths = padded(clips)
+    with torch.inference_mode():
+        embeddings = encoder(samples.to(device), lengths.to(device))
+    return checked(embeddings.float().cpu().numpy())
+
+
+def padded(clips: Sequence[Samples]) -> tuple[Tensor, Tensor]:
+    """Clips -> (n_clips, n_samples) float32, zero behind each, and (n_clips,) int64 lengths, both on the CPU."""
     lengths = [len(clip) for clip in clips]
     batch = np.zeros((len(clips), max(lengths)), dtype=np.float32)
     for row, clip in zip(batch, clips, strict=True):
         row[: len(clip)] = clip
-    with torch.inference_mode():
-        embeddings = encoder(torch.from_numpy(batch).to(device), torch.tensor(lengths, device=device))
-    result: Embedding = embeddings.float().cpu().numpy()
-    if not np.isfinite(result).all():
+    return torch.from_numpy(batch), torch.tensor(lengths)
+
+
+def checked(embeddings: Embedding) -> Embedding:
+    """Raises ValueError for an embedding that is not finite."""
+    if not np.isfinite(embeddings).all():
         raise ValueError("the encoder gave an embedding that is not finite")
-    return result
+    return embeddings

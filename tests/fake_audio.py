@@ -103,6 +103,9 @@ class FakeEmbedder:
         voice, take = waveform.written["voice"], waveform.written["take"]
         return unit(_direction(voice) + np.float32(0.15) * _direction(f"{voice} {take}"))
 
+    def close(self) -> None:
+        pass
+
 
 class BlockingEmbedder(FakeEmbedder):
     """Waits for `go_on`, so that a test decides when work ends."""

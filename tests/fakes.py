@@ -21,6 +21,7 @@ from app.records import (
     Metadata,
     NewEnrollment,
     Reference,
+    ReferenceBatch,
     Speaker,
     SpeakerChanges,
     SpeakerPage,
@@ -28,14 +29,13 @@ from app.records import (
 from model.errors import InvalidArgument
 from model.quality import mean_snr_db
 from model.scoring import Embedding, reference, unit
-from samples import ENCODER_ID, N_EMBEDDING, TickingClock
+from samples import ENCODER_ID, N_EMBEDDING, TickingClock, batch
 
 
 @dataclass
 class _Kept:
     """A speaker and all that goes with it."""
 
-    seq: int
     speaker: Speaker
     clips: dict[str, tuple[Enrollment, Embedding]] = field(default_factory=dict)
 
@@ -84,7 +84,9 @@ class FakeSpeakerStore:
             if (tenant, speaker_id) in self._speakers:
                 raise SpeakerExists(f"Speaker {speaker_id!r} already exists.")
             now = self._clock()
+            self._n_created += 1
             speaker = Speaker(
+                number=self._n_created,
                 tenant=tenant,
                 speaker_id=speaker_id,
                 display_name=_storable(display_name),
@@ -96,8 +98,7 @@ class FakeSpeakerStore:
                 created_at=now,
                 updated_at=now,
             )
-            self._n_created += 1
-            self._speakers[tenant, speaker_id] = _Kept(self._n_created, speaker)
+            self._speakers[tenant, speaker_id] = _Kept(speaker)
             self._remember(tenant, speaker_id, idempotency, None)
             return speaker
 
@@ -115,11 +116,13 @@ class FakeSpeakerStore:
                 raise InvalidArgument(f"The cursor {cursor!r} is none of this store's.")
             after = int(number)
         with self._lock:
-            rest = [kept for (owner, _), kept in self._speakers.items() if owner == tenant and kept.seq > after]
+            rest = [
+                kept for (owner, _), kept in self._speakers.items() if owner == tenant and kept.speaker.number > after
+            ]
             page = rest[:limit]
             return SpeakerPage(
                 speakers=tuple(kept.seen() for kept in page),
-                next_cursor=f"after-{page[-1].seq}" if len(rest) > limit else None,
+                next_cursor=f"after-{page[-1].speaker.number}" if len(rest) > limit else None,
             )
 
     def update_speaker(self, tenant: str, speaker_id: str, changes: SpeakerChanges) -> Speaker:
@@ -132,13 +135,14 @@ class FakeSpeakerStore:
                 kept.speaker = replace(kept.speaker, updated_at=self._clock(), **new)
             return kept.seen()
 
-    def erase_speaker(self, tenant: str, speaker_id: str) -> None:
+    def erase_speaker(self, tenant: str, speaker_id: str) -> int:
         with self._lock:
-            self._kept(tenant, speaker_id)
+            number = self._kept(tenant, speaker_id).speaker.number
             del self._speakers[tenant, speaker_id]
             for key, done in list(self._answered.items()):
                 if (key[0], done.speaker_id) == (tenant, speaker_id):
                     del self._answered[key]
+            return number
 
     def add_enrollments(
         self,
@@ -185,12 +189,13 @@ class FakeSpeakerStore:
         with self._lock:
             return tuple(enrollment for enrollment, _ in self._kept(tenant, speaker_id).clips.values())
 
-    def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> None:
+    def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> int:
         with self._lock:
             kept = self._kept(tenant, speaker_id)
             if kept.clips.pop(enrollment_id, None) is None:
                 raise EnrollmentNotFound(f"Speaker {speaker_id!r} has no enrollment {enrollment_id!r}.")
             kept.speaker = replace(kept.speaker, updated_at=self._clock())
+            return kept.speaker.number
 
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
         with self._lock:
@@ -199,6 +204,7 @@ class FakeSpeakerStore:
                 return None
             speaker = kept.seen()
             return Reference(
+                number=speaker.number,
                 tenant=tenant,
                 speaker_id=speaker_id,
                 display_name=speaker.display_name,
@@ -209,13 +215,25 @@ class FakeSpeakerStore:
                 snr_db=mean_snr_db([enrollment.quality.snr_db for enrollment, _ in kept.clips.values()]),
             )
 
-    def references(self) -> Iterator[Reference]:
+    def find_references(self, tenant: str, numbers: Iterable[int]) -> tuple[Reference, ...]:
+        wanted = set(numbers)
+        with self._lock:
+            names = [name for (owner, name), kept in self._speakers.items() if owner == tenant]
+            found = [self.find_reference(tenant, name) for name in names]
+        return tuple(one for one in found if one is not None and one.number in wanted)
+
+    def references(self) -> Iterator[ReferenceBatch]:
+        """One speaker in a batch."""
         with self._lock:
             names = list(self._speakers)
         for tenant, speaker_id in names:
             found = self.find_reference(tenant, speaker_id)
             if found is not None:
-                yield found
+                yield batch([found])
+
+    def count_speakers(self) -> int:
+        with self._lock:
+            return len(self._speakers)
 
     def check(self) -> None:
         """A dictionary can always answer."""
@@ -249,14 +267,17 @@ class FakeGallery:
         self._n_embedding = n_embedding
         self._lock = threading.Lock()
         self._changing = threading.Lock()
-        self._embeddings: dict[tuple[str, str], Embedding] = {}
+        self._embeddings: dict[tuple[str, int], Embedding] = {}
 
-    def rebuild(self, references: Iterable[Reference]) -> None:
+    def rebuild(self, batches: Iterable[ReferenceBatch]) -> None:
         with self._changing:
             new = {
-                (reference.tenant, reference.speaker_id): self._checked(reference.embedding)
-                for reference in references
-                if reference.encoder_id == self._encoder_id
+                (tenant, int(number)): self._checked(embedding)
+                for one in batches
+                for tenant, number, encoder_id, embedding in zip(
+                    one.tenants, one.numbers, one.encoder_ids, one.embeddings, strict=True
+                )
+                if encoder_id == self._encoder_id
             }
             with self._lock:
                 self._embeddings = new
@@ -266,11 +287,12 @@ class FakeGallery:
             raise ModelMismatch(f"The gallery holds references of encoder {self._encoder_id} only.")
         embedding = self._checked(reference.embedding)
         with self._changing, self._lock:
-            self._embeddings[reference.tenant, reference.speaker_id] = embedding
+            self._embeddings[reference.tenant, reference.number] = embedding
 
-    def remove(self, tenant: str, speaker_id: str) -> None:
+    def remove(self, tenant: str, numbers: Iterable[int]) -> None:
         with self._changing, self._lock:
-            self._embeddings.pop((tenant, speaker_id), None)
+            for number in numbers:
+                self._embeddings.pop((tenant, number), None)
 
     def search(self, tenant: str, embedding: Embedding, n_candidates: int) -> tuple[Candidate, ...]:
         if n_candidates < 1:
@@ -278,15 +300,18 @@ class FakeGallery:
         probe = self._checked(embedding).astype(np.float64)
         with self._lock:
             found = [
-                Candidate(speaker_id, float(np.clip(stored.astype(np.float64) @ probe, -1.0, 1.0)))
-                for (owner, speaker_id), stored in self._embeddings.items()
+                Candidate(number, float(np.clip(stored.astype(np.float64) @ probe, -1.0, 1.0)))
+                for (owner, number), stored in self._embeddings.items()
                 if owner == tenant
             ]
-        return tuple(sorted(found, key=lambda found: (-found.score, found.speaker_id))[:n_candidates])
+        return tuple(sorted(found, key=lambda found: (-found.score, found.number))[:n_candidates])
 
     def size(self, tenant: str) -> int:
         with self._lock:
             return sum(owner == tenant for owner, _ in self._embeddings)
+
+    def close(self) -> None:
+        """Nothing runs in the background."""
 
     def _checked(self, embedding: Embedding) -> Embedding:
         if embedding.shape != (self._n_embedding,):

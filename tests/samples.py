@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from app.ports import SpeakerStore
-from app.records import DEFAULT_TENANT, Candidate, Enrolled, NewEnrollment, Reference
+from app.records import DEFAULT_TENANT, Candidate, Enrolled, NewEnrollment, Reference, ReferenceBatch
 from model.quality import Quality
 from model.scoring import Embedding, unit
 from model.waveform import Source
@@ -45,11 +45,12 @@ def new_enrollment(seed: int, *, speech_s: float = 4.0, n_embedding: int = N_EMB
 
 
 def new_reference(
-    speaker_id: str, embedding: Embedding, *, tenant: str = DEFAULT_TENANT, encoder_id: str = ENCODER_ID
+    number: int, embedding: Embedding, *, tenant: str = DEFAULT_TENANT, encoder_id: str = ENCODER_ID
 ) -> Reference:
     return Reference(
+        number=number,
         tenant=tenant,
-        speaker_id=speaker_id,
+        speaker_id=f"speaker {number}",
         display_name=None,
         encoder_id=encoder_id,
         embedding=embedding,
@@ -71,9 +72,31 @@ def enroll(store: SpeakerStore, speaker_id: str, *seeds: int, tenant: str = DEFA
 
 
 def references(embeddings: Embedding, tenant: str = DEFAULT_TENANT) -> list[Reference]:
-    """Of `speaker 0`, `speaker 1` and so on."""
-    return [new_reference(f"speaker {n}", embedding, tenant=tenant) for n, embedding in enumerate(embeddings)]
+    """With the numbers 0, 1 and so on."""
+    return [new_reference(n, embedding, tenant=tenant) for n, embedding in enumerate(embeddings)]
 
 
-def names(candidates: Iterable[Candidate]) -> list[str]:
-    return [candidate.speaker_id for candidate in candidates]
+def batch(references: Sequence[Reference]) -> ReferenceBatch:
+    """At least one, of one size of embedding."""
+    return ReferenceBatch(
+        tenants=tuple(one.tenant for one in references),
+        numbers=np.array([one.number for one in references], dtype=np.int64),
+        encoder_ids=tuple(one.encoder_id for one in references),
+        embeddings=np.stack([one.embedding for one in references]),
+        enrollment_counts=np.array([one.enrollment_count for one in references], dtype=np.int64),
+        speech_s=np.array([one.speech_s for one in references]),
+    )
+
+
+def speaker_ids(store: SpeakerStore, batches: Iterable[ReferenceBatch]) -> list[tuple[str, str]]:
+    """(tenant, speaker_id) of everybody in the batches who is still in the store."""
+    numbered = [
+        (tenant, int(number)) for one in batches for tenant, number in zip(one.tenants, one.numbers, strict=True)
+    ]
+    return [
+        (tenant, found.speaker_id) for tenant, number in numbered for found in store.find_references(tenant, [number])
+    ]
+
+
+def numbers(candidates: Iterable[Candidate]) -> list[int]:
+    return [candidate.number for candidate in candidates]

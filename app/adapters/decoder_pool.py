@@ -59,6 +59,8 @@ class DecoderPool:
         """Raises an AudioError: the child's own, or CorruptAudio where the file takes too long or kills the child."""
         child = self._idle.get()
         try:
+            if child.has_ended():  # while it was idle: no fault of this file
+                child = self._replaced(child)
             return child.decode(data, self._max_seconds)
         finally:
             if child.is_broken or child.n_clips >= MAX_CLIPS:
@@ -154,6 +156,9 @@ class _Child:
         if not fill(self._connection, samples.data.cast("B")):
             raise CorruptAudio(_DIED)
         return samples
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def end(self) -> None:
         """It ends by itself once its connection is closed."""

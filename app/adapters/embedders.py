@@ -6,6 +6,7 @@ import re
 
 import torch
 
+from app.adapters.batching import BatchingEmbedder
 from app.adapters.engines import ONNXRUNTIME, TORCHSCRIPT, Engine, choose_engine, warm_up
 from app.errors import SettingsError
 from model.bundle import Bundle, is_graph
@@ -34,8 +35,11 @@ class BundleEmbedder:
         embedding: Embedding = embed(self._encoder, [waveform.samples], self.device)[0]
         return unit(embedding)
 
+    def close(self) -> None:
+        """Nothing to end."""
 
-def open_embedder(engine: str, bundle: Bundle, device: str) -> BundleEmbedder:
+
+def open_embedder(engine: str, bundle: Bundle, device: str) -> BundleEmbedder | BatchingEmbedder:
     """The embedder that an engine's name stands for; `auto` is the fastest that embeds as TorchScript does.
 
     Raises SettingsError for a name that goes with no such bundle or device, BundleError for an encoder that cannot be
@@ -48,7 +52,7 @@ def open_embedder(engine: str, bundle: Bundle, device: str) -> BundleEmbedder:
             raise SettingsError(
                 f"VOUCH_ENGINE is {engine!r}, and the encoder of bundle {bundle.bundle_id} is an ONNX graph. Set it to auto."
             )
-        return _opened(bundle, ONNXRUNTIME, device)
+        return BundleEmbedder(bundle, _warm(ONNXRUNTIME, bundle, device), device)
     if device == "cpu":
         return BundleEmbedder(bundle, choose_engine(engine, bundle), device)
     if engine == ONNXRUNTIME:
@@ -56,13 +60,13 @@ def open_embedder(engine: str, bundle: Bundle, device: str) -> BundleEmbedder:
             f"VOUCH_ENGINE is {engine!r}, which runs on the CPU, and the device is {device!r}. Set VOUCH_ENGINE to auto, "
             "or VOUCH_DEVICE to cpu."
         )
-    return _opened(bundle, TORCHSCRIPT, device)
+    return BatchingEmbedder(bundle, _warm(TORCHSCRIPT, bundle, device).encoder, device)
 
 
-def _opened(bundle: Bundle, engine: str, device: str) -> BundleEmbedder:
+def _warm(engine: str, bundle: Bundle, device: str) -> Engine:
     opened = Engine(engine, open_encoder_in(bundle.path, bundle.card, device))
     warm_up(opened, device)
-    return BundleEmbedder(bundle, opened, device)
+    return opened
 
 
 def choose_device(wanted: str, bundle: Bundle) -> str:

@@ -1,54 +1,74 @@
-"""Gallery in memory, on FAISS: one exact index a tenant."""
+"""Gallery in memory, on FAISS: an index for each tenant, exact or inverted as its size has it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-import faiss
 import numpy as np
-from numpy.typing import NDArray
 
+from app.adapters.faiss_index import Everything, Numbers, TenantIndex
+from app.adapters.faiss_inverted import FindCentroids, find_centroids
+from app.adapters.faiss_regrouping import Regrouping
 from app.adapters.readers_writer_lock import ReadersWriterLock
 from app.errors import ModelMismatch
-from app.records import Candidate, Reference
+from app.records import Candidate, Reference, ReferenceBatch
 from model.scoring import Embedding, unit
 
-_N_REFERENCES_IN_BATCH = 4096
-"""How many references `rebuild` hands to FAISS at a time."""
+DEFAULT_EXACT_UP_TO = 1_000_000
+_N_REMOVED_AT_ONCE = 1024
+"""How many removals searches wait for."""
 
 
 class FaissGallery:
-    """Fulfils `app.ports.Gallery`, where the contract is written, for the references of one encoder."""
+    """Fulfils `app.ports.Gallery`, where the contract is written, for the references of one encoder.
 
-    def __init__(self, encoder_id: str, n_embedding: int) -> None:
+    Embeddings are rounded to float16, which moves a cosine by less than 0.0005.
+    """
+
+    def __init__(
+        self,
+        encoder_id: str,
+        n_embedding: int,
+        exact_up_to: int = DEFAULT_EXACT_UP_TO,
+        find: FindCentroids = find_centroids,
+    ) -> None:
+        """Beyond `exact_up_to` references of one tenant, an inverted index is built in the background where `find` finds
+        centroids that are worth it.
+        """
         self._encoder_id = encoder_id
         self._n_embedding = n_embedding
-        self._tenants: dict[str, _TenantIndex] = {}
+        self._tenants: dict[str, TenantIndex] = {}
+        # Held by a search for one shard at a time, so that a change waits for a millisecond and not for a whole scan.
         self._lock = ReadersWriterLock()
         # One change at a time: one that comes while the gallery is rebuilt waits, and then applies to the new one.
         self._changing = threading.Lock()
+        self._regrouping = Regrouping(self._tenants, self._lock, self._changing, n_embedding, exact_up_to, find)
 
-    def rebuild(self, references: Iterable[Reference]) -> None:
+    def rebuild(self, batches: Iterable[ReferenceBatch]) -> None:
         """Replaces everything, at once; searches find the old references until then.
 
         References of another encoder are left out: those speakers are stale. Raises ValueError, and changes nothing,
         where one has a wrong number of elements or no direction.
         """
         with self._changing:
-            tenants: dict[str, _TenantIndex] = {}
-            batches: dict[str, dict[str, Embedding]] = {}
-            for reference in references:
-                if reference.encoder_id != self._encoder_id:
-                    continue
-                batch = batches.setdefault(reference.tenant, {})
-                batch[reference.speaker_id] = self._checked(reference.embedding)
-                if len(batch) == _N_REFERENCES_IN_BATCH:
-                    self._index_of(tenants, reference.tenant).put(batches.pop(reference.tenant))
-            for tenant, batch in batches.items():
-                self._index_of(tenants, tenant).put(batch)
+            tenants: dict[str, TenantIndex] = {}
+            highest: dict[str, int] = {}
+            for batch in batches:
+                for tenant, numbers, embeddings in self._by_tenant(batch):
+                    index = self._index_of(tenants, tenant)
+                    if numbers[0] > highest.get(tenant, -1) and np.all(np.diff(numbers) > 0):
+                        index.fill(numbers, embeddings)
+                    else:
+                        # Not in order, as no store gives them: somebody may come twice.
+                        for number, embedding in zip(numbers.tolist(), embeddings, strict=True):
+                            index.put(number, embedding)
+                    highest[tenant] = max(int(numbers.max()), highest.get(tenant, -1))
             with self._lock.writing():
-                self._tenants = tenants
+                self._tenants.clear()
+                self._tenants.update(tenants)
+            for tenant, index in tenants.items():
+                self._regrouping.consider(tenant, index)
 
     def upsert(self, reference: Reference) -> None:
         """Raises ModelMismatch for another encoder's reference, ValueError for one that cannot be scored."""
@@ -58,92 +78,100 @@ class FaissGallery:
                 f"gallery holds those of {self._encoder_id}. Enrol the speaker with the encoder that is loaded."
             )
         embedding = self._checked(reference.embedding)
-        with self._changing, self._lock.writing():
-            self._index_of(self._tenants, reference.tenant).put({reference.speaker_id: embedding})
+        with self._changing:
+            self._regrouping.note(reference.tenant, {reference.number: embedding})
+            with self._lock.writing():
+                index = self._index_of(self._tenants, reference.tenant)
+                index.put(reference.number, embedding)
+            self._regrouping.consider(reference.tenant, index)
 
-    def remove(self, tenant: str, speaker_id: str) -> None:
-        with self._changing, self._lock.writing():
+    def remove(self, tenant: str, numbers: Iterable[int]) -> None:
+        gone = np.array(list(numbers), dtype=np.int64)
+        with self._changing:
             index = self._tenants.get(tenant)
             if index is None:
                 return
-            index.drop([speaker_id])
-            if not len(index):
+            self._regrouping.note(tenant, dict.fromkeys(gone.tolist()))
+            for start in range(0, len(gone), _N_REMOVED_AT_ONCE):
+                with self._lock.writing():
+                    index.drop(gone[start : start + _N_REMOVED_AT_ONCE])
+            if len(index):
+                self._regrouping.consider(tenant, index)
+                return
+            with self._lock.writing():
                 del self._tenants[tenant]
 
     def search(self, tenant: str, embedding: Embedding, n_candidates: int) -> tuple[Candidate, ...]:
-        """Exact. Equal scores are ordered by speaker id. Raises ValueError for an embedding that cannot be scored."""
+        """Raises ValueError for an embedding that cannot be scored."""
         if n_candidates < 1:
             raise ValueError(f"a search brings up at least 1 candidate; got {n_candidates}")
         embedding = self._checked(embedding)
+        # An index that is replaced meanwhile stays as it was: the answer is that of the moment of replacing.
         with self._lock.reading():
             index = self._tenants.get(tenant)
-            found = index.nearest(embedding, n_candidates) if index else []
-        return tuple(sorted(found, key=lambda candidate: (-candidate.score, candidate.speaker_id)))
+        if index is None:
+            return ()
+        probe = index.layout.probe(embedding)
+        found: dict[int, float] = {}
+        for shard in index.shards:
+            with self._lock.reading():
+                scores = shard.nearest(probe, n_candidates)
+            found.update((number, score) for score, number in scores)
+        best = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:n_candidates]
+        # Rounding may put a clip's score with itself a little above 1.
+        return tuple(Candidate(number, min(1.0, max(-1.0, score))) for number, score in best)
 
     def size(self, tenant: str) -> int:
         with self._lock.reading():
             index = self._tenants.get(tenant)
             return len(index) if index else 0
 
-    def _index_of(self, tenants: dict[str, _TenantIndex], tenant: str) -> _TenantIndex:
+    def wait(self) -> None:
+        """Until no index is being replaced. For tests and benchmarks."""
+        self._regrouping.wait()
+
+    def is_exact(self, tenant: str) -> bool:
+        """Whether a search scans everybody."""
+        with self._lock.reading():
+            index = self._tenants.get(tenant)
+            return index is None or isinstance(index.layout, Everything)
+
+    def close(self) -> None:
+        self._regrouping.close()
+
+    def _by_tenant(self, batch: ReferenceBatch) -> Iterable[tuple[str, Numbers, Embedding]]:
+        """The rows of this gallery's encoder, at least one a tenant, checked."""
+        ours = batch.chosen(batch.is_of(self._encoder_id))
+        if not len(ours):
+            return
+        if ours.embeddings.shape[1:] != (self._n_embedding,):
+            raise ValueError(self._wrong_shape(ours.embeddings.shape[1:]))
+        embeddings = _checked_units(ours.embeddings)
+        tenants = list(dict.fromkeys(ours.tenants))
+        if len(tenants) == 1:
+            yield tenants[0], ours.numbers, embeddings
+            return
+        places = {tenant: place for place, tenant in enumerate(tenants)}
+        owners = np.array([places[tenant] for tenant in ours.tenants])
+        for tenant, place in places.items():
+            yield tenant, ours.numbers[owners == place], embeddings[owners == place]
+
+    def _index_of(self, tenants: dict[str, TenantIndex], tenant: str) -> TenantIndex:
         if tenant not in tenants:
-            tenants[tenant] = _TenantIndex(self._n_embedding)
+            tenants[tenant] = TenantIndex(self._n_embedding, Everything())
         return tenants[tenant]
 
     def _checked(self, embedding: Embedding) -> Embedding:
         """As a unit embedding. FAISS itself takes NaN without a word and never finds it again."""
         if embedding.shape != (self._n_embedding,):
-            raise ValueError(
-                f"the gallery holds embeddings of shape ({self._n_embedding},); got one of shape {embedding.shape}"
-            )
+            raise ValueError(self._wrong_shape(embedding.shape))
         return unit(embedding)
 
-
-class _TenantIndex:
-    """Speakers' unit embeddings in FAISS, which knows numbers only. Not thread-safe but for `nearest`.
-
-    Everything that FAISS is asked goes through here; another kind of index is another `_new_index`.
-    """
-
-    def __init__(self, n_embedding: int) -> None:
-        self._index = _new_index(n_embedding)
-        self._numbers: dict[str, int] = {}
-        self._speaker_ids: dict[int, str] = {}
-        self._next_number = 0
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def put(self, embeddings: Mapping[str, Embedding]) -> None:
-        """Unit embeddings by speaker id; replaces what there was of them."""
-        self.drop(embeddings)
-        numbers = range(self._next_number, self._next_number + len(embeddings))
-        self._next_number = numbers.stop
-        self._index.add_with_ids(np.stack(list(embeddings.values())), np.array(numbers, dtype=np.int64))
-        for speaker_id, number in zip(embeddings, numbers, strict=True):
-            self._numbers[speaker_id] = number
-            self._speaker_ids[number] = speaker_id
-
-    def drop(self, speaker_ids: Iterable[str]) -> None:
-        """All in one pass over the index, which is what a removal costs. Those absent are passed over."""
-        numbers = [self._numbers.pop(speaker_id) for speaker_id in speaker_ids if speaker_id in self._numbers]
-        if numbers:
-            self._index.remove_ids(faiss.IDSelectorBatch(np.array(numbers, dtype=np.int64)))
-            for number in numbers:
-                del self._speaker_ids[number]
-
-    def nearest(self, embedding: Embedding, n_candidates: int) -> list[Candidate]:
-        """Those with the highest cosine scores. FAISS lets go of the interpreter, so searches run side by side."""
-        scores: NDArray[np.float32]
-        numbers: NDArray[np.int64]
-        scores, numbers = self._index.search(embedding[np.newaxis], min(n_candidates, len(self)))
-        return [
-            # Rounding may put a clip's score with itself a little above 1.
-            Candidate(self._speaker_ids[int(number)], float(np.clip(score, -1.0, 1.0)))
-            for score, number in zip(scores[0], numbers[0], strict=True)
-        ]
+    def _wrong_shape(self, shape: tuple[int, ...]) -> str:
+        return f"the gallery holds embeddings of shape ({self._n_embedding},); got one of shape {shape}"
 
 
-def _new_index(n_embedding: int) -> faiss.IndexIDMap2:
-    """Exact inner products of float32, with numbers of our own that can be removed again."""
-    return faiss.IndexIDMap2(faiss.IndexFlatIP(n_embedding))
+def _checked_units(embeddings: Embedding) -> Embedding:
+    """`unit`, for many that should be so already: they are not scaled again. Raises ValueError as it does."""
+    squares = np.einsum("ij,ij->i", embeddings, embeddings)
+    return embeddings if np.all(np.abs(squares - 1) < 1e-5) else unit(embeddings)

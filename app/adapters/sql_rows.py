@@ -40,6 +40,7 @@ def speaker_query() -> Select[Any]:
 
 def to_speaker(row: Row[Any]) -> Speaker:
     return Speaker(
+        number=row.seq,
         tenant=row.tenant,
         speaker_id=row.speaker_id,
         display_name=row.display_name,
@@ -128,6 +129,7 @@ def to_reference(rows: Sequence[Row[Any]]) -> Reference:
             "Remove them and enrol the speaker again."
         ) from error
     return Reference(
+        number=first.seq,
         tenant=first.tenant,
         speaker_id=first.speaker_id,
         display_name=first.display_name,

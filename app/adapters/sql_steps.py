@@ -34,14 +34,16 @@ def read_speaker(connection: Connection, tenant: str, speaker_id: str) -> Speake
     return sql_rows.to_speaker(row)
 
 
-def lock_speaker(connection: Connection, tenant: str, speaker_id: str) -> None:
-    """Keeps others from writing the speaker until the transaction ends. Raises SpeakerNotFound.
+def lock_speaker(connection: Connection, tenant: str, speaker_id: str) -> int:
+    """Keeps others from writing the speaker until the transaction ends. Gives its number. Raises SpeakerNotFound.
 
     On SQLite the transaction holds the whole database already, and FOR UPDATE is left out.
     """
     query = select(speakers.c.seq).where(*is_speaker(tenant, speaker_id)).with_for_update()
-    if connection.execute(query).first() is None:
+    number: int | None = connection.execute(query).scalar()
+    if number is None:
         raise speaker_not_found(speaker_id)
+    return number
 
 
 def change_speaker(connection: Connection, tenant: str, speaker_id: str, **values: Any) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from app.adapters import sql_idempotency, sql_rows, sql_steps
+from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps
 from app.adapters.database import Database, open_database
 from app.adapters.tables import enrollments as enrollment_table
 from app.adapters.tables import speakers
@@ -25,6 +24,7 @@ from app.records import (
     Metadata,
     NewEnrollment,
     Reference,
+    ReferenceBatch,
     Speaker,
     SpeakerChanges,
     SpeakerPage,
@@ -32,11 +32,7 @@ from app.records import (
 from model.errors import InvalidArgument
 from model.scoring import unit
 
-_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-_N_SPEAKERS_IN_BATCH = 500
-"""How many speakers `references` reads at a time: a few megabytes."""
 
 
 def utc_now() -> datetime:
@@ -126,12 +122,12 @@ class SqlSpeakerStore:
 
         return self._write(work)
 
-    def erase_speaker(self, tenant: str, speaker_id: str) -> None:
+    def erase_speaker(self, tenant: str, speaker_id: str) -> int:
         with self._database.erasing() as connection:
+            number = sql_steps.lock_speaker(connection, tenant, speaker_id)
             # Enrollments and idempotency rows go with it: their foreign keys cascade.
-            erased = connection.execute(delete(speakers).where(*sql_steps.is_speaker(tenant, speaker_id)))
-            if not erased.rowcount:
-                raise sql_steps.speaker_not_found(speaker_id)
+            connection.execute(delete(speakers).where(speakers.c.seq == number))
+        return number
 
     def add_enrollments(
         self,
@@ -179,8 +175,9 @@ class SqlSpeakerStore:
             sql_steps.read_speaker(connection, tenant, speaker_id)
             return tuple(sql_rows.to_enrollment(row) for row in connection.execute(query))
 
-    def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> None:
+    def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> int:
         with self._database.erasing() as connection:
+            number = sql_steps.lock_speaker(connection, tenant, speaker_id)
             sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=self._clock())
             removed = connection.execute(
                 delete(enrollment_table).where(
@@ -194,27 +191,35 @@ class SqlSpeakerStore:
                     f"Speaker {speaker_id!r} has no enrollment {enrollment_id!r}. List the speaker's enrollments for "
                     "those there are."
                 )
+        return number
 
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
         with self._database.reading() as connection:
             rows = connection.execute(sql_rows.reference_query().where(*sql_steps.is_speaker(tenant, speaker_id))).all()
         return sql_rows.to_reference(rows) if rows and rows[0].encoder_id is not None else None
 
-    def references(self) -> Iterator[Reference]:
+    def find_references(self, tenant: str, numbers: Iterable[int]) -> tuple[Reference, ...]:
+        query = sql_rows.reference_query().where(speakers.c.tenant == tenant, speakers.c.seq.in_(list(numbers)))
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        of_speakers = (list(own) for _, own in groupby(rows, key=lambda row: row.seq))
+        return tuple(sql_rows.to_reference(own) for own in of_speakers if own[0].encoder_id is not None)
+
+    def references(self) -> Iterator[ReferenceBatch]:
         after = 0
-        while rows := self._reference_rows(after):
-            for _, of_speaker in groupby(rows, key=lambda row: row.seq):
-                own = list(of_speaker)
-                if own[0].encoder_id is None:
-                    continue
-                try:
-                    reference = sql_rows.to_reference(own)
-                except StoreError as error:
-                    # One broken row must not keep everybody else from being found.
-                    _log.error("A speaker is left out: %s", error)
-                    continue
-                yield reference
-            after = rows[-1].seq
+        while True:
+            # Neither a transaction nor the rows stay while the caller works on a batch.
+            with self._database.reading() as connection:
+                first = sql_batches.next_number(connection, after)
+                if first is None:
+                    return
+                batches = sql_batches.to_batches(sql_batches.read_rows(connection, first))
+            yield from batches
+            after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
+
+    def count_speakers(self) -> int:
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(speakers)).scalar_one()
 
     def check(self) -> None:
         with self._database.reading() as connection:
@@ -222,13 +227,6 @@ class SqlSpeakerStore:
 
     def close(self) -> None:
         self._database.close()
-
-    def _reference_rows(self, after: int) -> Sequence[Row[Any]]:
-        """The rows of the next batch of speakers. No transaction stays open while the caller works on them."""
-        batch = select(speakers.c.seq).where(speakers.c.seq > after).order_by(speakers.c.seq)
-        query = sql_rows.reference_query().where(speakers.c.seq.in_(batch.limit(_N_SPEAKERS_IN_BATCH)))
-        with self._database.reading() as connection:
-            return connection.execute(query).all()
 
     def _write(self, work: Callable[[Connection], _T]) -> _T:
         try:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from model.scoring import Embedding
 
 # Written out, whatever the machine: a database file may move from one to another.
-_STORED_DTYPE = np.dtype("<f4")
+STORED_DTYPE = np.dtype("<f4")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -59,10 +59,10 @@ class Float32Vector(TypeDecorator[Embedding]):
     cache_ok = True
 
     def process_bind_param(self, value: Embedding | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 - SQLAlchemy passes it
-        return None if value is None else value.astype(_STORED_DTYPE, copy=False).tobytes()
+        return None if value is None else value.astype(STORED_DTYPE, copy=False).tobytes()
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> Embedding | None:  # noqa: ARG002 - SQLAlchemy passes it
-        return None if value is None else np.frombuffer(value, dtype=_STORED_DTYPE).astype(np.float32)
+        return None if value is None else np.frombuffer(value, dtype=STORED_DTYPE).astype(np.float32)
 
 
 METADATA = MetaData(

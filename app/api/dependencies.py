@@ -67,13 +67,9 @@ IdempotencyKey = Annotated[
 
 
 def upload(shape: FormShape) -> Callable[[Request, Service], AsyncIterator[Form]]:
-    """A dependency that reads the form of one call, and holds its memory until the call is answered.
-
-    A full queue refuses before the body is read: a caller should not upload 25 MiB to learn that.
-    """
+    """A dependency that reads the form of one call, and holds its memory until the call is answered."""
 
     async def read(request: Request, service: TheService) -> AsyncIterator[Form]:
-        service.work.require_room()
         with service.upload_memory.lease() as lease:
             yield await read_form(request, shape, service.upload_limits, lease)
 

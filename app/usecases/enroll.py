@@ -46,7 +46,7 @@ class Enroll:
             fresh = list(by_name.values())
             self.consistency.require_one_voice(by_name, self._stored(tenant, speaker_id))
             enrolled = self.store.add_enrollments(tenant, speaker_id, self.rule.encoder_id, fresh, idempotency)
-        self.sync.refresh(tenant, speaker_id)
+        self.sync.refresh(tenant, enrolled.speaker.number)
         return enrolled
 
     def _replayed(self, tenant: str, speaker_id: str, idempotency: Idempotency | None) -> Enrolled | None:

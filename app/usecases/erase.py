@@ -15,10 +15,8 @@ class Erase:
 
     def speaker(self, tenant: str, speaker_id: str) -> None:
         """Raises SpeakerNotFound."""
-        self.store.erase_speaker(tenant, speaker_id)
-        self.sync.refresh(tenant, speaker_id)
+        self.sync.refresh(tenant, self.store.erase_speaker(tenant, speaker_id))
 
     def enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> None:
         """Raises SpeakerNotFound, EnrollmentNotFound."""
-        self.store.remove_enrollment(tenant, speaker_id, enrollment_id)
-        self.sync.refresh(tenant, speaker_id)
+        self.sync.refresh(tenant, self.store.remove_enrollment(tenant, speaker_id, enrollment_id))

@@ -2,41 +2,69 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
+from collections.abc import Callable, Iterator
 
 from app.ports import Gallery, SpeakerStore
+from app.records import ReferenceBatch
 from app.usecases.standing import StandingRule
+
+_log = logging.getLogger(__name__)
+
+PROGRESS_INTERVAL_S = 3.0
+"""Between two lines that say how far a rebuild has come."""
 
 
 class GallerySync:
     """Called after every commit that can change a reference.
 
     What changed is never passed in: under one lock the reference is read again and the gallery set to it. So whoever
-    comes last writes what the store holds by then, and an enroll racing an erase cannot bring anybody back.
+    comes last writes what the store holds by then, and an enroll racing an erase cannot bring anybody back. Nor can it
+    under the erased speaker's id, since the one who is made anew has another number.
     """
 
-    def __init__(self, store: SpeakerStore, gallery: Gallery, rule: StandingRule) -> None:
+    def __init__(
+        self, store: SpeakerStore, gallery: Gallery, rule: StandingRule, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` gives seconds since any moment."""
         self._store = store
         self._gallery = gallery
         self._rule = rule
+        self._clock = clock
         self._lock = threading.Lock()
 
     def rebuild(self) -> None:
-        """Fills the gallery from the store with every speaker who can be identified."""
+        """Fills the gallery from the store with every speaker who can be identified, and says so in the log."""
         with self._lock:
-            enrolled = (r for r in self._store.references() if self._rule.of(r).status == "enrolled")
-            self._gallery.rebuild(enrolled)
+            self._gallery.rebuild(self._enrolled())
 
-    def refresh(self, tenant: str, speaker_id: str) -> None:
+    def refresh(self, tenant: str, number: int) -> None:
         """Sets one speaker to what the store holds now."""
         with self._lock:
             try:
-                reference = self._store.find_reference(tenant, speaker_id)
+                references = self._store.find_references(tenant, [number])
             except Exception:
                 # Unreadable right after a commit: nobody may be found who could just have been erased.
-                self._gallery.remove(tenant, speaker_id)
+                self._gallery.remove(tenant, [number])
                 raise
-            if reference is not None and self._rule.of(reference).status == "enrolled":
-                self._gallery.upsert(reference)
-            else:
-                self._gallery.remove(tenant, speaker_id)
+            for reference in references:
+                if self._rule.of(reference).status == "enrolled":
+                    self._gallery.upsert(reference)
+                    return
+            self._gallery.remove(tenant, [number])
+
+    def _enrolled(self) -> Iterator[ReferenceBatch]:
+        n_speakers, n_read, n_enrolled = self._store.count_speakers(), 0, 0
+        began = said = self._clock()
+        _log.info("gallery: reading %s speakers", f"{n_speakers:,}")
+        for batch in self._store.references():
+            enrolled = batch.chosen(self._rule.is_enrolled(batch))
+            yield enrolled
+            n_read, n_enrolled = n_read + len(batch), n_enrolled + len(enrolled)
+            now = self._clock()
+            if now - said >= PROGRESS_INTERVAL_S:
+                _log.info("gallery: %s of %s speakers", f"{n_read:,}", f"{n_speakers:,}")
+                said = now
+        _log.info("gallery: %s speakers can be identified; read in %.1f s", f"{n_enrolled:,}", self._clock() - began)

@@ -45,11 +45,12 @@ class Identify:
     ) -> list[IdentifiedCandidate]:
         """The gallery proposes, the store decides: LLRs are exact, and nobody who was erased is named."""
         with stage("search"):
-            found = self.gallery.search(tenant, embedding, n_candidates)
+            proposed = self.gallery.search(tenant, embedding, n_candidates)
+        if not proposed:
+            return []
         ranked = []
-        for proposed in found:
-            reference = self.store.find_reference(tenant, proposed.speaker_id)
-            if reference is None or self.rule.of(reference).status != "enrolled":
+        for reference in self.store.find_references(tenant, [candidate.number for candidate in proposed]):
+            if self.rule.of(reference).status != "enrolled":
                 continue
             evidence = self.judge.claim(reference, clip)
             if evidence is not None:

@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.errors import ModelMismatch, NotEnrolled
-from app.records import Speaker, SpeakerStatus
+from app.records import ReferenceBatch, Speaker, SpeakerStatus
 
 
 class Enrolling(Protocol):
@@ -46,6 +49,12 @@ class StandingRule:
         if voice.speech_s < self.enroll_min_speech_s:
             return Standing("enrolling", self.enroll_min_speech_s - voice.speech_s)
         return Standing("enrolled", 0.0)
+
+    def is_enrolled(self, batch: ReferenceBatch) -> NDArray[np.bool_]:
+        """(n,): for whom `of` says `enrolled`. A test holds the two together."""
+        return (
+            batch.is_of(self.encoder_id) & (batch.enrollment_counts > 0) & ~(batch.speech_s < self.enroll_min_speech_s)
+        )
 
     def require_current(self, speaker: Speaker) -> None:
         """Raises ModelMismatch for a speaker enrolled with another encoder."""

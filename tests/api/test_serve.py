@@ -9,12 +9,15 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import signals
 from tiny_bundle import write_tiny_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,8 +41,8 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @contextmanager
-def served(environ: dict[str, str], *options: str) -> Iterator[tuple[int, list[str]]]:
-    """A running service: its port, and its log. It is told to stop, and must end well."""
+def served(environ: dict[str, str], *options: str) -> Iterator[tuple[int, list[str], int]]:
+    """A running service: its port, its log and its number. It is told to stop, and must end well."""
     process = subprocess.Popen([*COMMAND, *options], env=environ, stderr=subprocess.PIPE, text=True)
     lines: list[str] = []
     assert process.stderr is not None
@@ -50,7 +53,7 @@ def served(environ: dict[str, str], *options: str) -> Iterator[tuple[int, list[s
                 break
         else:
             raise AssertionError(f"it did not start: {''.join(lines)}")
-        yield int(found[1]), lines
+        yield int(found[1]), lines, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         _, rest = process.communicate(timeout=WAIT_S)
@@ -71,7 +74,7 @@ def call(port: int, method: str, path: str, body: bytes = b"", **headers: str) -
 
 
 def test_it_serves_refuses_and_stops(environ: dict[str, str]) -> None:
-    with served(environ, "--port", "0") as (port, lines):
+    with served(environ, "--port", "0") as (port, lines, _):
         assert call(port, "GET", "/readyz") == (200, {"status": "ready"})
         model = call(port, "GET", "/v1/model")[1]
         assert (model["limits"], model["card"]) == (["Untrained."], None)
@@ -89,6 +92,51 @@ def test_it_serves_refuses_and_stops(environ: dict[str, str]) -> None:
         assert call(port, "GET", "/livez", Host="voice.example")[0] == 403
     assert not any("alice" in line for line in lines)
     assert Path(environ["VOUCH_DATA_DIR"], "vouch.db").is_file()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the decoder by Linux's /proc")
+def test_told_to_stop_it_answers_whoever_is_there_and_nobody_else(environ: dict[str, str]) -> None:
+    form = "multipart/form-data; boundary=b"
+    head = b'--b\r\nContent-Disposition: form-data; name="audio"; filename="x"\r\n\r\n'
+    body = head + signals.wav(signals.white_noise(1.0)) + b"\r\n--b--\r\n"
+    with served(environ, "--port", "0") as (port, _, pid), ThreadPoolExecutor(3) as callers:
+        (decoder,) = children(pid)
+        os.kill(int(decoder), signal.SIGSTOP)
+        calls = [callers.submit(call, port, "POST", "/v1/identify", body, Content_Type=form) for _ in range(3)]
+        while places_taken(port) < len(calls):
+            time.sleep(0.01)  # another process: there is nothing to wait on but its answer
+        os.kill(pid, signal.SIGTERM)
+        while answers(port):
+            time.sleep(0.01)  # likewise
+        assert not any(one.done() for one in calls)
+        os.kill(int(decoder), signal.SIGCONT)
+        assert [one.result()[0] for one in calls] == [200] * len(calls)
+
+
+def children(pid: int) -> list[str]:
+    """Of any thread: it is a worker's that starts a process."""
+    return [
+        child for thread in Path(f"/proc/{pid}/task").iterdir() for child in (thread / "children").read_text().split()
+    ]
+
+
+def answers(port: int) -> bool:
+    """Whether a new caller is taken."""
+    try:
+        return call(port, "GET", "/livez")[0] == 200
+    except OSError:  # refused, or reset
+        return False
+
+
+def places_taken(port: int) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+    try:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    finally:
+        connection.close()
+    (line,) = (line for line in text.splitlines() if line.startswith("vouch_work_places_taken "))
+    return float(line.split()[1])
 
 
 @pytest.mark.parametrize(

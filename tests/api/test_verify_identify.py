@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,7 @@ def test_who_is_still_enrolling_is_not_searched(client: DocumentedClient) -> Non
 
 def test_a_gallery_that_lags_names_nobody_who_is_gone() -> None:
     class Lagging(FakeGallery):
-        def remove(self, tenant: str, speaker_id: str) -> None:
+        def remove(self, tenant: str, numbers: Iterable[int]) -> None:
             """Forgets to."""
 
     with serving(fake_audio.components(gallery=Lagging(n_embedding=N_EMBEDDING))) as client:

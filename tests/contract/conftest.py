@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_store import open_store
 from app.ports import Gallery, SpeakerStore
 from fakes import FakeGallery, FakeSpeakerStore
+from galleries import inverted
 from samples import ENCODER_ID, N_EMBEDDING, TickingClock
 
 
@@ -25,9 +26,18 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SpeakerSto
     opened.close()
 
 
-@pytest.fixture(params=["faiss", "exact scan"])
-def gallery(request: pytest.FixtureRequest) -> Gallery:
-    return FaissGallery(ENCODER_ID, N_EMBEDDING) if request.param == "faiss" else FakeGallery(ENCODER_ID, N_EMBEDDING)
+GALLERIES: dict[str, Callable[[], Gallery]] = {
+    "faiss": lambda: FaissGallery(ENCODER_ID, N_EMBEDDING),
+    "faiss, inverted": lambda: inverted(N_EMBEDDING),
+    "exact scan": lambda: FakeGallery(ENCODER_ID, N_EMBEDDING),
+}
+
+
+@pytest.fixture(params=GALLERIES)
+def gallery(request: pytest.FixtureRequest) -> Iterator[Gallery]:
+    opened = GALLERIES[request.param]()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -15,28 +15,29 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from app.adapters.faiss_gallery import FaissGallery
 from app.ports import Gallery
 from app.records import DEFAULT_TENANT as ME
-from app.records import Candidate, Reference
+from app.records import Reference, ReferenceBatch
 from fakes import FakeGallery
+from galleries import SCORE_TOLERANCE, assert_alike, inverted
 from model.scoring import Embedding
-from samples import ENCODER_ID, N_EMBEDDING, names, new_reference, random_embeddings, references
+from samples import ENCODER_ID, N_EMBEDDING, batch, new_reference, numbers, random_embeddings, references
 
 OTHER = "another tenant"
-# Scores are sums of N_EMBEDDING float32 products of numbers below 1.
-SCORE_TOLERANCE = 1e-6
+THEIRS = 100
+"""Added to the other tenant's numbers, since a number is one tenant's."""
 
 
 def test_searches_find_the_old_until_a_rebuild_is_done(gallery: Gallery) -> None:
     old, new = random_embeddings(1, 2)
-    gallery.upsert(new_reference("old", old))
-    found_meanwhile: list[list[str]] = []
+    gallery.upsert(new_reference(1, old))
+    found_meanwhile: list[list[int]] = []
 
-    def slowly() -> Iterator[Reference]:
-        yield new_reference("new", new)
-        found_meanwhile.append(names(gallery.search(ME, new, 10)))
+    def slowly() -> Iterator[ReferenceBatch]:
+        yield batch([new_reference(2, new)])
+        found_meanwhile.append(numbers(gallery.search(ME, new, 10)))
 
     gallery.rebuild(slowly())
-    assert found_meanwhile == [["old"]]
-    assert names(gallery.search(ME, new, 10)) == ["new"]
+    assert found_meanwhile == [[1]]
+    assert numbers(gallery.search(ME, new, 10)) == [2]
 
 
 def test_a_change_beside_a_rebuild_is_not_lost(gallery: Gallery) -> None:
@@ -44,8 +45,8 @@ def test_a_change_beside_a_rebuild_is_not_lost(gallery: Gallery) -> None:
     bystander, gone, late = random_embeddings(1, 3)
     read, go_on = threading.Event(), threading.Event()
 
-    def slowly() -> Iterator[Reference]:
-        yield from (new_reference("bystander", bystander), new_reference("gone", gone))
+    def slowly() -> Iterator[ReferenceBatch]:
+        yield batch([new_reference(1, bystander), new_reference(2, gone)])
         read.set()
         assert go_on.wait(timeout=10)
 
@@ -53,8 +54,8 @@ def test_a_change_beside_a_rebuild_is_not_lost(gallery: Gallery) -> None:
         rebuilt = pool.submit(gallery.rebuild, slowly())
         assert read.wait(timeout=10)
         changes = [
-            pool.submit(gallery.upsert, new_reference("late", late)),
-            pool.submit(gallery.remove, ME, "gone"),
+            pool.submit(gallery.upsert, new_reference(3, late)),
+            pool.submit(gallery.remove, ME, [2]),
         ]
         # Long enough for a change that does not wait to be overwritten; those that wait are still at it.
         read.clear()
@@ -62,13 +63,13 @@ def test_a_change_beside_a_rebuild_is_not_lost(gallery: Gallery) -> None:
         go_on.set()
         for done in (rebuilt, *changes):
             done.result(timeout=10)
-    assert sorted(names(gallery.search(ME, late, 10))) == ["bystander", "late"]
+    assert sorted(numbers(gallery.search(ME, late, 10))) == [1, 3]
 
 
 def test_searches_beside_changes_stay_exact(gallery: Gallery) -> None:
     embeddings = random_embeddings(1, 200)
-    constant = references(embeddings[:100])
-    passing = [new_reference(f"passing {n}", embedding) for n, embedding in enumerate(embeddings[100:])]
+    constant = [batch(references(embeddings[:100]))]
+    passing = [new_reference(100 + n, embedding) for n, embedding in enumerate(embeddings[100:])]
     gallery.rebuild(constant)
     finished = threading.Event()
 
@@ -78,9 +79,9 @@ def test_searches_beside_changes_stay_exact(gallery: Gallery) -> None:
         while n_searches < 50 or not finished.is_set():
             n = int(rng.integers(100))
             found = gallery.search(ME, embeddings[n], 5)
-            assert found[0].speaker_id == f"speaker {n}"
+            assert found[0].number == n
             assert found[0].score == pytest.approx(1.0, abs=SCORE_TOLERANCE)
-            assert len(set(names(found))) == 5
+            assert len(set(numbers(found))) == 5
             n_searches += 1
         return n_searches
 
@@ -89,8 +90,7 @@ def test_searches_beside_changes_stay_exact(gallery: Gallery) -> None:
             for round_ in range(5):
                 for reference in passing:
                     gallery.upsert(reference)
-                for reference in passing[round_:]:
-                    gallery.remove(ME, reference.speaker_id)
+                gallery.remove(ME, [reference.number for reference in passing[round_:]])
                 gallery.rebuild(constant)
         finally:
             finished.set()
@@ -102,47 +102,50 @@ def test_searches_beside_changes_stay_exact(gallery: Gallery) -> None:
     assert gallery.size(ME) == 100
 
 
-def assert_alike(found: tuple[Candidate, ...], expected: tuple[Candidate, ...], everybody: dict[str, float]) -> None:
-    """The same scores in the same order; among equal scores, whose they are is open at the last place."""
-    np.testing.assert_allclose([one.score for one in found], [one.score for one in expected], atol=SCORE_TOLERANCE)
-    assert len(set(names(found))) == len(found)
-    for one in found:
-        assert one.score == pytest.approx(everybody[one.speaker_id], abs=SCORE_TOLERANCE)
-
-
 TENANTS = st.sampled_from([ME, OTHER])
-SPEAKERS = st.integers(0, 7).map("speaker {}".format)
+SPEAKERS = st.integers(0, 7)
 VOICES = random_embeddings(99, 12)
 EMBEDDINGS = st.sampled_from(list(VOICES))
+
+
+def number_of(tenant: str, speaker: int) -> int:
+    return speaker + (THEIRS if tenant == OTHER else 0)
+
+
+def reference(tenant: str, speaker: int, embedding: Embedding) -> Reference:
+    return new_reference(number_of(tenant, speaker), embedding, tenant=tenant)
 
 
 class AnyHistory(RuleBasedStateMachine):
     """FAISS and the exact scan, told the same."""
 
+    def make(self) -> FaissGallery:
+        return FaissGallery(ENCODER_ID, N_EMBEDDING)
+
     def __init__(self) -> None:
         super().__init__()
-        self.faiss = FaissGallery(ENCODER_ID, N_EMBEDDING)
+        self.faiss = self.make()
         self.oracle = FakeGallery(ENCODER_ID, N_EMBEDDING)
 
-    @rule(tenant=TENANTS, speaker_id=SPEAKERS, embedding=EMBEDDINGS)
-    def upsert(self, tenant: str, speaker_id: str, embedding: Embedding) -> None:
+    @rule(tenant=TENANTS, speaker=SPEAKERS, embedding=EMBEDDINGS)
+    def upsert(self, tenant: str, speaker: int, embedding: Embedding) -> None:
         for gallery in (self.faiss, self.oracle):
-            gallery.upsert(new_reference(speaker_id, embedding, tenant=tenant))
+            gallery.upsert(reference(tenant, speaker, embedding))
 
-    @rule(tenant=TENANTS, speaker_id=SPEAKERS)
-    def remove(self, tenant: str, speaker_id: str) -> None:
+    @rule(tenant=TENANTS, speaker=SPEAKERS)
+    def remove(self, tenant: str, speaker: int) -> None:
         for gallery in (self.faiss, self.oracle):
-            gallery.remove(tenant, speaker_id)
+            gallery.remove(tenant, [number_of(tenant, speaker)])
 
     @rule(rows=st.lists(st.tuples(TENANTS, SPEAKERS, EMBEDDINGS), max_size=6))
-    def rebuild(self, rows: list[tuple[str, str, Embedding]]) -> None:
-        told = [new_reference(speaker_id, embedding, tenant=tenant) for tenant, speaker_id, embedding in rows]
+    def rebuild(self, rows: list[tuple[str, int, Embedding]]) -> None:
+        told = [reference(tenant, speaker, embedding) for tenant, speaker, embedding in rows]
         for gallery in (self.faiss, self.oracle):
-            gallery.rebuild(told)
+            gallery.rebuild([batch(told)] if told else [])
 
     @rule(tenant=TENANTS, embedding=EMBEDDINGS, n_candidates=st.integers(1, 10))
     def search(self, tenant: str, embedding: Embedding, n_candidates: int) -> None:
-        everybody = {one.speaker_id: one.score for one in self.oracle.search(tenant, embedding, 100)}
+        everybody = {one.number: one.score for one in self.oracle.search(tenant, embedding, 100)}
         expected = self.oracle.search(tenant, embedding, n_candidates)
         assert_alike(self.faiss.search(tenant, embedding, n_candidates), expected, everybody)
 
@@ -151,6 +154,18 @@ class AnyHistory(RuleBasedStateMachine):
         for tenant in (ME, OTHER):
             assert self.faiss.size(tenant) == self.oracle.size(tenant)
 
+    def teardown(self) -> None:
+        self.faiss.close()
+
+
+class AnyHistoryOfAnInvertedOne(AnyHistory):
+    """Each tenant goes to and fro between scanning and an inverted index."""
+
+    def make(self) -> FaissGallery:
+        return inverted(N_EMBEDDING)
+
 
 AnyHistory.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None, derandomize=True)
+AnyHistoryOfAnInvertedOne.TestCase.settings = AnyHistory.TestCase.settings
 TestAnyHistory = AnyHistory.TestCase
+TestAnyHistoryOfAnInvertedOne = AnyHistoryOfAnInvertedOne.TestCase

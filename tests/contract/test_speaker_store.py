@@ -14,7 +14,7 @@ from app.records import DEFAULT_TENANT as ME
 from app.records import Idempotency, SpeakerChanges
 from model.errors import InvalidArgument
 from model.scoring import reference
-from samples import create, enroll, new_enrollment
+from samples import create, enroll, new_enrollment, speaker_ids
 
 OTHER = "another tenant"
 
@@ -165,7 +165,7 @@ def test_an_erased_speaker_is_gone(store: SpeakerStore) -> None:
 
     with pytest.raises(SpeakerNotFound):
         store.get_speaker(ME, "alice")
-    assert [one.speaker_id for one in store.references()] == ["bob"]
+    assert speaker_ids(store, store.references()) == [(ME, "bob")]
     assert store.list_enrollments(ME, "bob") == of_bob.enrollments
 
     create(store, "alice")

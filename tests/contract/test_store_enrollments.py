@@ -16,7 +16,7 @@ from app.records import DEFAULT_TENANT as ME
 from app.records import Idempotency
 from model.errors import InvalidArgument
 from model.scoring import reference
-from samples import ENCODER_ID, create, enroll, new_enrollment
+from samples import ENCODER_ID, create, enroll, new_enrollment, speaker_ids
 
 OTHER = "another tenant"
 
@@ -152,13 +152,48 @@ def test_references_are_of_everybody_with_an_enrollment(store: SpeakerStore) -> 
     store.add_enrollments(ME, "bob", "encoder-b", [new_enrollment(3)])
     enroll(store, "alice", 4, tenant=OTHER)
 
-    found = {(one.tenant, one.speaker_id): one for one in store.references()}
-    assert set(found) == {(ME, "alice"), (ME, "bob"), (OTHER, "alice")}
-    for (tenant, speaker_id), one in found.items():
-        alone = store.find_reference(tenant, speaker_id)
-        assert alone is not None
-        np.testing.assert_array_equal(one.embedding, alone.embedding)
-        assert (one.encoder_id, one.enrollment_count) == (alone.encoder_id, alone.enrollment_count)
+    n_found = 0
+    for batch in store.references():
+        assert batch.embeddings.dtype == np.float32
+        for n, (tenant, number) in enumerate(zip(batch.tenants, batch.numbers.tolist(), strict=True)):
+            (alone,) = store.find_references(tenant, [number])
+            np.testing.assert_allclose(batch.embeddings[n], alone.embedding, atol=1e-6)
+            assert (batch.encoder_ids[n], batch.enrollment_counts[n]) == (alone.encoder_id, alone.enrollment_count)
+            assert batch.speech_s[n] == pytest.approx(alone.speech_s)
+            n_found += 1
+    assert n_found == 3
+    assert set(speaker_ids(store, store.references())) == {(ME, "alice"), (ME, "bob"), (OTHER, "alice")}
+    assert store.count_speakers() == 4
+
+
+def test_references_are_found_by_number_within_a_tenant(store: SpeakerStore) -> None:
+    create(store, "alice", "bob", "nobody yet")
+    create(store, "alice", tenant=OTHER)
+    for name, seeds in (("alice", (1, 2)), ("bob", (3,))):
+        enroll(store, name, *seeds)
+    enroll(store, "alice", 4, tenant=OTHER)
+    alice, bob, empty = (store.get_speaker(ME, name).number for name in ("alice", "bob", "nobody yet"))
+    theirs = store.get_speaker(OTHER, "alice").number
+    assert len({alice, bob, empty, theirs}) == 4
+
+    found = {one.number: one for one in store.find_references(ME, [bob, theirs, empty, alice, 10**15])}
+    assert {number: one.speaker_id for number, one in found.items()} == {alice: "alice", bob: "bob"}
+    by_id = store.find_reference(ME, "alice")
+    assert by_id is not None
+    np.testing.assert_array_equal(found[alice].embedding, by_id.embedding)
+    assert replace(found[alice], embedding=by_id.embedding) == by_id
+    assert store.find_references(ME, []) == ()
+
+
+def test_a_number_is_never_used_twice(store: SpeakerStore) -> None:
+    create(store, "alice")
+    done = enroll(store, "alice", 1)
+    number = done.speaker.number
+    assert store.remove_enrollment(ME, "alice", done.enrollments[0].enrollment_id) == number
+    assert store.erase_speaker(ME, "alice") == number
+    create(store, "alice")
+    assert store.get_speaker(ME, "alice").number > number
+    assert store.find_references(ME, [number]) == ()
 
 
 def test_the_store_may_change_while_references_are_read(store: SpeakerStore) -> None:
@@ -166,7 +201,8 @@ def test_the_store_may_change_while_references_are_read(store: SpeakerStore) -> 
     enroll(store, "alice", 1)
     enroll(store, "bob", 2)
     reading = store.references()
-    assert next(reading).speaker_id == "alice"
+    number = store.get_speaker(ME, "alice").number
+    assert number in next(reading).numbers
     store.erase_speaker(ME, "alice")
-    assert {one.speaker_id for one in reading} <= {"bob"}
-    assert {one.speaker_id for one in store.references()} == {"bob"}
+    assert all(number not in batch.numbers for batch in reading)
+    assert speaker_ids(store, store.references()) == [(ME, "bob")]

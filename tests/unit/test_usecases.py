@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -25,7 +28,7 @@ from model.decision import QualityGate
 from model.errors import CorruptAudio, InvalidArgument, UnknownOperatingPoint
 from model.quality import Quality
 from model.waveform import Source
-from samples import ENCODER_ID, new_enrollment, new_reference, random_embeddings
+from samples import ENCODER_ID, batch, new_enrollment, new_reference, numbers, random_embeddings
 
 RULE = StandingRule(ENCODER_ID, 5.0)
 GATE = QualityGate(min_speech_s=1.0, min_snr_db=0.0)
@@ -41,7 +44,7 @@ def judge(default: str = "eer", margin: float = 2.0) -> Judge:
 
 def reference(speech_s: float, encoder_id: str = ENCODER_ID, count: int = 1) -> Reference:
     embedding = random_embeddings(0, 1)[0]
-    return Reference(DEFAULT_TENANT, "alice", None, encoder_id, embedding, count, speech_s, None)
+    return Reference(1, DEFAULT_TENANT, "alice", None, encoder_id, embedding, count, speech_s, None)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +222,7 @@ def test_a_repeated_enroll_mends_a_gallery_that_missed_the_first() -> None:
     use_cases.speakers.create(DEFAULT_TENANT, "alice", None, {}, None)
     key = Idempotency("k", "f")
     first = use_cases.enroll(DEFAULT_TENANT, "alice", [clip(speech_s=6.0)], key)
-    gallery.remove(DEFAULT_TENANT, "alice")
+    gallery.remove(DEFAULT_TENANT, [first.speaker.number])
     assert use_cases.enroll(DEFAULT_TENANT, "alice", [clip(speech_s=6.0)], key) == first
     assert gallery.size(DEFAULT_TENANT) == 1
 
@@ -233,21 +236,49 @@ def test_the_gallery_is_rebuilt_with_those_who_can_be_identified() -> None:
         if speech_s:
             clips = [new_enrollment(seed, speech_s=speech_s)]
             store.add_enrollments(DEFAULT_TENANT, name, encoder_id, clips)
-    gallery.upsert(new_reference("gone", random_embeddings(9, 1)[0]))
+    gallery.upsert(new_reference(99, random_embeddings(9, 1)[0]))
     GallerySync(store, gallery, RULE).rebuild()
     found = gallery.search(DEFAULT_TENANT, random_embeddings(0, 1)[0], 10)
-    assert [candidate.speaker_id for candidate in found] == ["enrolled"]
+    assert numbers(found) == [store.get_speaker(DEFAULT_TENANT, "enrolled").number]
+
+
+def test_a_rebuild_says_how_far_it_has_come(caplog: pytest.LogCaptureFixture) -> None:
+    """Every look at this clock is two seconds later than the one before, and every batch of this store one speaker."""
+    store, looks = FakeSpeakerStore(), itertools.count(step=2.0)
+    for n in range(5):
+        store.create_speaker(DEFAULT_TENANT, str(n), None, {}, None)
+        store.add_enrollments(DEFAULT_TENANT, str(n), ENCODER_ID, [new_enrollment(n, speech_s=4.0 + n)])
+    with caplog.at_level(logging.INFO, "app.usecases.gallery_sync"):
+        GallerySync(store, FakeGallery(), RULE, clock=lambda: next(looks)).rebuild()
+    assert [record.getMessage() for record in caplog.records] == [
+        "gallery: reading 5 speakers",
+        "gallery: 2 of 5 speakers",
+        "gallery: 4 of 5 speakers",
+        "gallery: 4 speakers can be identified; read in 12.0 s",
+    ]
+
+
+def test_a_batch_and_its_speakers_have_one_standing() -> None:
+    voices = [
+        reference(speech_s, encoder_id, count)
+        for speech_s in (0.0, 4.999, 5.0, 50.0)
+        for encoder_id in (ENCODER_ID, "encoder-b")
+        for count in (0, 1, 3)
+    ]
+    alone = [RULE.of(voice).status == "enrolled" for voice in voices]
+    assert RULE.is_enrolled(batch(voices)).tolist() == alone
+    assert 0 < sum(alone) < len(alone)
 
 
 def test_whoever_cannot_be_read_after_a_commit_is_not_found() -> None:
     class Unreadable(FakeSpeakerStore):
-        def find_reference(self, tenant, speaker_id):
+        def find_references(self, tenant, numbers):
             raise StoreError("The store is gone.")
 
     gallery = FakeGallery()
-    gallery.upsert(new_reference("alice", random_embeddings(1, 1)[0]))
+    gallery.upsert(new_reference(7, random_embeddings(1, 1)[0]))
     with pytest.raises(StoreError):
-        GallerySync(Unreadable(), gallery, RULE).refresh(DEFAULT_TENANT, "alice")
+        GallerySync(Unreadable(), gallery, RULE).refresh(DEFAULT_TENANT, 7)
     assert gallery.size(DEFAULT_TENANT) == 0
 
 
@@ -301,8 +332,8 @@ def test_an_erase_that_overtakes_an_enroll_is_not_undone() -> None:
             has_removed.wait(timeout=0.5)
             super().upsert(reference)
 
-        def remove(self, tenant: str, speaker_id: str) -> None:
-            super().remove(tenant, speaker_id)
+        def remove(self, tenant: str, numbers: Iterable[int]) -> None:
+            super().remove(tenant, numbers)
             has_removed.set()
 
     gallery = Slow(n_embedding=fake_audio.N_EMBEDDING)
@@ -312,3 +343,18 @@ def test_an_erase_that_overtakes_an_enroll_is_not_undone() -> None:
         use_cases.enroll(DEFAULT_TENANT, "alice", [clip(speech_s=6.0)])
     assert has_removed.is_set()
     assert gallery.size(DEFAULT_TENANT) == 0
+
+
+def test_whoever_is_made_anew_under_an_erased_id_has_another_number() -> None:
+    """A change that was meant for the erased one, and comes late, does not touch the new one."""
+    gallery, store = FakeGallery(n_embedding=fake_audio.N_EMBEDDING), FakeSpeakerStore()
+    use_cases = fake_audio.components(store=store, gallery=gallery).use_cases(fake_audio.settings())
+    erased = use_cases.speakers.create(DEFAULT_TENANT, "alice", None, {}, None)
+    use_cases.enroll(DEFAULT_TENANT, "alice", [clip(speech_s=6.0)])
+    use_cases.erase.speaker(DEFAULT_TENANT, "alice")
+    made_anew = use_cases.speakers.create(DEFAULT_TENANT, "alice", None, {}, None)
+    use_cases.enroll(DEFAULT_TENANT, "alice", [clip("somebody else", speech_s=6.0)])
+    use_cases.sync.refresh(DEFAULT_TENANT, erased.number)
+    found = gallery.search(DEFAULT_TENANT, fake_audio.FakeEmbedder().embed(fake_audio.FakeDecoder().decode(clip())), 10)
+    assert numbers(found) == [made_anew.number]
+    assert made_anew.number != erased.number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import threading
 import time
@@ -246,3 +247,100 @@ def test_closing_waits_for_work_under_way(gate: Gate) -> None:
             await queue.run(lambda: None)
 
     asyncio.run(body())
+
+
+def test_work_that_waited_too_long_is_not_done(gate: Gate) -> None:
+    done: list[str] = []
+
+    async def body() -> None:
+        queue = ThreadWorkQueue(1, 5, max_wait_s=1e-9)
+        try:
+            # Both come too late, however soon the thread is there.
+            tasks = [asyncio.create_task(queue.run(lambda: done.append("done"))) for _ in range(2)]
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                assert isinstance(outcome, Overloaded)
+                assert str(outcome).startswith(
+                    "No worker was free within 1e-09 s (VOUCH_MAX_WAIT_S), so nothing was done."
+                )
+                assert outcome.retry_after_s >= 1
+            assert not queue.n_taken
+        finally:
+            queue.close()
+
+    asyncio.run(body())
+    assert not done
+
+
+def test_calls_side_by_side_run_at_once_where_workers_are_idle() -> None:
+    meeting = threading.Barrier(3, timeout=20)  # nobody passes it alone
+
+    async def body(queue: ThreadWorkQueue) -> None:
+        calls = [lambda n=n: (meeting.wait(), n)[1] for n in range(3)]
+        assert await queue.run(lambda: queue.side_by_side(calls)) == [0, 1, 2]
+
+    with_queue(3, 0, body)
+
+
+def test_calls_side_by_side_need_no_second_worker(gate: Gate) -> None:
+    async def body(queue: ThreadWorkQueue) -> None:
+        names = await queue.run(lambda: queue.side_by_side([lambda: threading.current_thread().name] * 5))
+        assert len(names) == 5
+        assert len(set(names)) == 1
+        assert await queue.run(lambda: queue.side_by_side([])) == []
+
+    with_queue(1, 0, body)
+
+
+def test_work_side_by_side_never_waits_for_each_other() -> None:
+    """As many pieces as there are workers, each with calls to share: nobody is left to share them with."""
+
+    async def body(queue: ThreadWorkQueue) -> None:
+        def work(n: int) -> list[int]:
+            return queue.side_by_side([lambda k=k: 10 * n + k for k in range(4)])
+
+        found = await asyncio.gather(*(queue.run(lambda n=n: work(n)) for n in range(40)))
+        assert found == [[10 * n + k for k in range(4)] for n in range(40)]
+
+    with_queue(2, 40, body)
+
+
+def test_the_first_failure_is_raised_when_nothing_runs_any_more() -> None:
+    running: list[int] = []
+    both = threading.Barrier(2, timeout=20)
+
+    def fail(n: int) -> None:
+        running.append(n)
+        both.wait()
+        running.remove(n)
+        raise KeyError(n)
+
+    async def body(queue: ThreadWorkQueue) -> None:
+        with pytest.raises(KeyError, match="0"):
+            await queue.run(lambda: queue.side_by_side([lambda: fail(0), lambda: fail(1)]))
+        assert not running
+
+    with_queue(2, 0, body)
+
+
+def test_after_a_failure_nothing_more_is_begun() -> None:
+    begun: list[int] = []
+
+    async def body(queue: ThreadWorkQueue) -> None:
+        calls = [lambda: 1 // 0, *(lambda n=n: begun.append(n) for n in range(3))]
+        with pytest.raises(ZeroDivisionError):
+            await queue.run(lambda: queue.side_by_side(calls))
+
+    with_queue(1, 0, body)
+    assert not begun
+
+
+def test_what_is_offered_runs_in_the_caller_s_context() -> None:
+    whose: contextvars.ContextVar[str] = contextvars.ContextVar("whose")
+    meeting = threading.Barrier(2, timeout=20)
+
+    async def body(queue: ThreadWorkQueue) -> None:
+        whose.set("mine")
+        calls = [lambda: (meeting.wait(), whose.get())[1]] * 2
+        assert await queue.run(lambda: queue.side_by_side(calls)) == ["mine", "mine"]
+
+    with_queue(2, 0, body)

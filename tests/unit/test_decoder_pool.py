@@ -1,0 +1,184 @@
+"""Decoders in child processes: the same waveforms and errors, and nothing that a child does hurts anybody else."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import shipped
+import signals
+from app.adapters.decoder_pool import DecoderPool
+from model.decoding import DecodingLimits, decode
+from model.errors import AudioError, AudioTooLong, CorruptAudio, UnsupportedAudio
+
+LIMITS = DecodingLimits(max_duration_s=20.0)
+NOISE = signals.white_noise(1.0)
+UPLOADS = {
+    "wav": signals.wav(NOISE),
+    "wav at 48 kHz": signals.wav(NOISE, 48_000),
+    "flac": signals.flac(NOISE),
+    "mp3": signals.mp3(NOISE),
+    "ogg": signals.ogg_opus(NOISE),
+    "webm": signals.webm(NOISE),
+    "m4a": signals.m4a(NOISE),
+}
+BROKEN: dict[str, tuple[bytes, type[AudioError]]] = {
+    "text": (b"this is no sound at all", UnsupportedAudio),
+    "cut": (UPLOADS["flac"][: len(UPLOADS["flac"]) // 2], CorruptAudio),
+    "long": (signals.wav(signals.silence(20.5)), AudioTooLong),
+    "nothing": (b"", AudioError),
+}
+linux_only = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads Linux's /proc")
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[DecoderPool]:
+    pool = DecoderPool(LIMITS, 2)
+    yield pool
+    pool.close()
+
+
+def children_of(pid: int) -> set[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return {int(child) for thread in threads for child in (thread / "children").read_text().split()}
+
+
+def decoders() -> set[int]:
+    """The children of this process that decode, of every pool that it has."""
+    return {pid for pid in children_of(os.getpid()) if b"decoder_child" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def limit_of(pid: int, name: str) -> str:
+    """The soft one, as the kernel has it."""
+    (line,) = (row for row in Path(f"/proc/{pid}/limits").read_text().splitlines() if row.startswith(name))
+    return line.removeprefix(name).split()[0]
+
+
+@contextmanager
+def lone_child() -> Iterator[tuple[DecoderPool, int]]:
+    """A pool of one child, for tests that hurt it, and the child's number."""
+    before = decoders()
+    pool = DecoderPool(LIMITS, 1, max_seconds=2.0)
+    (pid,) = decoders() - before
+    try:
+        yield pool, pid
+    finally:
+        pool.close()
+
+
+def has_ended(pid: int, within_s: float = 20.0) -> bool:
+    """Waits for a process that need not be a child of this one."""
+    try:
+        watched = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([watched], [], [], within_s)[0])
+    finally:
+        os.close(watched)
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_a_child_decodes_as_this_process_does(shared: DecoderPool, name: str) -> None:
+    ours, theirs = decode(UPLOADS[name], LIMITS), shared.decode(UPLOADS[name])
+    np.testing.assert_array_equal(theirs.samples, ours.samples)
+    assert theirs.samples.dtype == np.float32
+    assert theirs.source == ours.source
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_errors_come_through_and_the_child_goes_on(shared: DecoderPool, name: str) -> None:
+    data, kind = BROKEN[name]
+    with pytest.raises(kind) as ours:
+        decode(data, LIMITS)
+    with pytest.raises(kind) as theirs:
+        shared.decode(data)
+    assert type(theirs.value) is type(ours.value)
+    assert str(theirs.value) == str(ours.value)
+    assert len(shared.decode(UPLOADS["wav"]).samples) == 16_000
+
+
+def test_more_threads_than_children_take_turns(shared: DecoderPool) -> None:
+    uploads = [signals.wav(signals.white_noise(0.1 * n)) for n in range(1, 33)]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(shared.decode, uploads))
+    for upload, waveform in zip(uploads, found, strict=True):
+        np.testing.assert_array_equal(waveform.samples, decode(upload, LIMITS).samples)
+
+
+@linux_only
+def test_a_child_that_died_while_idle_costs_nobody_anything() -> None:
+    with lone_child() as (pool, pid):
+        os.kill(pid, signal.SIGKILL)
+        assert has_ended(pid)
+        assert len(pool.decode(UPLOADS["wav"]).samples) == 16_000
+
+
+@linux_only
+def test_a_child_that_dies_of_a_file_costs_its_caller_an_error() -> None:
+    with lone_child() as (pool, pid):
+
+        class Deadly(bytes):
+            """Kills the child as it is sent."""
+
+            def __len__(self) -> int:
+                os.kill(pid, signal.SIGKILL)
+                return super().__len__()
+
+        with pytest.raises(CorruptAudio, match="could not survive the file"):
+            pool.decode(Deadly(UPLOADS["wav"]))
+        assert len(pool.decode(UPLOADS["wav"]).samples) == 16_000
+
+
+@linux_only
+def test_a_child_that_takes_too_long_is_ended_and_replaced() -> None:
+    with lone_child() as (pool, pid):
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(CorruptAudio, match=r"took more than 2 s\. Export the clip anew"):
+            pool.decode(UPLOADS["wav"])
+        assert has_ended(pid)
+        assert len(pool.decode(UPLOADS["wav"]).samples) == 16_000
+
+
+@linux_only
+def test_a_child_may_write_no_file_and_has_its_memory_bounded(shared: DecoderPool) -> None:
+    shared.decode(UPLOADS["wav"])  # its processor time is bounded with the first clip
+    for pid in decoders():
+        assert limit_of(pid, "Max file size") == limit_of(pid, "Max core file size") == "0"
+        assert int(limit_of(pid, "Max address space")) < 4 * 2**30
+    assert any(limit_of(pid, "Max cpu time") != "unlimited" for pid in decoders())
+
+
+@linux_only
+def test_children_end_with_the_pool_and_with_a_service_that_is_killed() -> None:
+    program = (
+        "import sys; from app.adapters.decoder_pool import DecoderPool; from model.decoding import DecodingLimits; "
+        "pool = DecoderPool(DecodingLimits(), 2); print('ready', flush=True); sys.stdin.readline(); pool.close(); "
+        "print('closed', flush=True); sys.stdin.readline()"
+    )
+    for is_killed in (False, True):
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=shipped.ROOT
+        ) as service:
+            assert service.stdin is not None
+            assert service.stdout is not None
+            assert service.stdout.readline() == "ready\n"
+            children = children_of(service.pid)
+            assert len(children) == 2
+            if is_killed:
+                service.kill()
+            else:
+                print(file=service.stdin, flush=True)
+                assert service.stdout.readline() == "closed\n"
+            assert all(has_ended(pid) for pid in children)
+            service.kill()
