@@ -3,9 +3,9 @@
     python bench/service.py [--data FOLDER] [--seconds 10] [--rounds 3] [--json]
 
 Pairs of clips of three seconds. Each round measures by turns: the bare pipeline (decode, quality, embed in a loop, a
-process a core), the service's peak (eight clients that wait for their answers), the peer's peak, the service alone with
-one client, and the service at four times its peak. Then come steps of load below the peak, with Poisson arrivals and
-latency from when each request was due. A figure is a median over the rounds or from all their requests.
+process a core), the service's peak (eight clients that wait for their answers), the peer's peak, the service with one
+client alone, steps of Poisson arrivals below the peak with latency from when each request was due, and arrivals at four
+times the peak. A ratio is the median over the rounds of each round's own.
 
 `of_bare_pipeline` is the peak over the bare pipeline; `p99_over_p50` the 99th percentile at 70 % of the peak over the
 median of one client alone; `overload_goodput` the answers of use at four times the peak over the peak; `refusal_ms` the
@@ -17,184 +17,85 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from bare_pipeline import BarePipeline, Rate, bare_pipeline
-from http_client import upload
-from load import Generator, Latencies, Load, generator
-from processes import cpu_seconds, family, footprint, sampled
+from bare_pipeline import bare_pipeline
+from load import Latencies, Load, generator
 from queueing import p99_over_unloaded
 from record import add_arguments, finish
-from running import ROOT, Running, get, server, service
+from running import get, service
+from service_rounds import HEADLINE_STEP, OVERLOAD, STEPS, Contenders, Round, measure_round, peer, warm_up
 from voices import clips, pairs
 
 from app.settings import usable_cores
 
-N_CLIENTS = 8
-STEPS = (0.3, 0.5, 0.7, 0.9)
-HEADLINE_STEP = 0.7
-HEADLINE_FACTOR = 3
-"""The step that gives the figure lasts so many times longer: a 99th percentile is made of few requests."""
-OVERLOAD = 4.0
-WARM_UP_S = 2.0
 MIB = 1024 * 1024
+Rounds = Sequence[Round]
 
 
-@dataclass(frozen=True)
-class Peak:
-    """Closed loop, and what a pair took of the processors meanwhile."""
-
-    load: Load
-    main_cpu_ms: float
-    decoders_cpu_ms: float
+def median(rounds: Rounds, value: Callable[[Round], float]) -> float:
+    return statistics.median(map(value, rounds))
 
 
-@dataclass(frozen=True)
-class Overload:
-    load: Load
-    resident_before: int
-    resident_most: int
+def each(values: Iterable[float]) -> str:
+    """The median, and each round's own."""
+    found = list(values)
+    return f"{statistics.median(found):.1f} ({' '.join(f'{value:.1f}' for value in found)})"
 
 
-@dataclass
-class Rounds:
-    bare: list[Rate] = field(default_factory=list)
-    peak: list[Peak] = field(default_factory=list)
-    peers: dict[str, list[Load]] = field(default_factory=dict)
-    alone: list[Load] = field(default_factory=list)
-    overload: list[Overload] = field(default_factory=list)
-
-    @property
-    def peak_rate(self) -> float:
-        return statistics.median(peak.load.rate() for peak in self.peak)
-
-    @property
-    def bare_rate(self) -> float:
-        return statistics.median(rate.pairs_per_s for rate in self.bare)
-
-    @property
-    def peer_rates(self) -> Mapping[str, float]:
-        return {name: statistics.median(load.rate() for load in loads) for name, loads in self.peers.items()}
-
-    @property
-    def alone_p50_ms(self) -> float:
-        return statistics.median(load.latencies_ms().p50 for load in self.alone)
+def over_peer(rounds: Rounds) -> float | None:
+    """The peak over the peer at its best; None where it was left out."""
+    ratios = [statistics.median(one.over_peer(name) for one in rounds) for name in rounds[0].peers]
+    return min(ratios, default=None)
 
 
-# --- measuring --------------------------------------------------------------------------------------------------------
+def refusals(rounds: Rounds) -> Latencies:
+    """From when each request was sent."""
+    sent = [exchange for one in rounds for exchange in one.overload.load.exchanges if exchange.status == 503]
+    return Latencies.of([exchange.done_s - exchange.sent_s for exchange in sent])
 
 
-@contextmanager
-def peer(n_processes: int) -> Iterator[list[int]]:
-    """The Resemblyzer service: the port of each of its processes.
-
-    A port each, and not `uvicorn --workers` on one: there the first process that wakes takes all of a burst of
-    connections, and the peer would be measured with one core.
-    """
-
-    def command(port: int) -> list[str]:
-        folder = ["--app-dir", str(ROOT / "bench" / "peers")]
-        options = ["--port", str(port), "--log-level", "error", "--no-access-log"]
-        return [sys.executable, "-W", "ignore", "-m", "uvicorn", "resemblyzer_service:app", *folder, *options]
-
-    with ExitStack() as servers:
-        yield [servers.enter_context(server(command)).port for _ in range(n_processes)]
-
-
-def measure_peak(load: Generator, vouch: Running, requests: Sequence[bytes], duration_s: float) -> Peak:
-    main, *decoders = family(vouch.pid)
-    before = cpu_seconds([main]), cpu_seconds(decoders)
-    found = load.closed_loop([vouch.port], requests, N_CLIENTS, duration_s)
-    after = cpu_seconds([main]), cpu_seconds(decoders)
-    main_ms, decoders_ms = (1000 * (b - a) / len(found.exchanges) for a, b in zip(before, after, strict=True))
-    return Peak(found, main_ms, decoders_ms)
-
-
-def measure_overload(
-    load: Generator, vouch: Running, requests: Sequence[bytes], rate: float, duration_s: float, seed: int
-) -> Overload:
-    with sampled(lambda: footprint(vouch.pid).resident_bytes) as resident:
-        found = load.open_loop(vouch.port, requests, rate, duration_s, seed)
-    return Overload(found, resident[0], max(resident))
-
-
-def measure_rounds(
-    load: Generator,
-    bare: BarePipeline,
-    vouch: Running,
-    peers: Mapping[str, Sequence[int]],
-    found: list[tuple[bytes, bytes]],
-    arguments: argparse.Namespace,
-) -> Rounds:
-    ours, theirs = requests_to("/v1/compare", found), requests_to("/compare", found)
-    for ports, requests in (([vouch.port], ours), *((ports, theirs) for ports in peers.values())):
-        load.closed_loop(ports, requests, N_CLIENTS, WARM_UP_S)
-    rounds = Rounds(peers={name: [] for name in peers})
-    for number in range(arguments.rounds):
-        rounds.bare.append(bare.measure(arguments.seconds))
-        rounds.peak.append(measure_peak(load, vouch, ours, arguments.seconds))
-        for name, ports in peers.items():
-            rounds.peers[name].append(load.closed_loop(ports, theirs, N_CLIENTS, arguments.seconds))
-        rounds.alone.append(load.closed_loop([vouch.port], ours, 1, arguments.seconds))
-        rate = OVERLOAD * rounds.peak_rate
-        rounds.overload.append(measure_overload(load, vouch, ours, rate, arguments.seconds, seed=number))
-    return rounds
-
-
-def measure_steps(
-    load: Generator, vouch: Running, requests: Sequence[bytes], peak_rate: float, duration_s: float
-) -> dict[float, Load]:
-    return {
-        step: load.open_loop(
-            vouch.port,
-            requests,
-            step * peak_rate,
-            duration_s * (HEADLINE_FACTOR if step == HEADLINE_STEP else 1),
-            seed=round(100 * step),
+def step_latencies(rounds: Rounds) -> dict[float, Latencies]:
+    """By step: each percentile the median of the rounds', of all requests together."""
+    found = {}
+    for step in STEPS:
+        took = [one.steps[step].latencies_ms() for one in rounds]
+        found[step] = Latencies(
+            n=sum(one.n for one in took),
+            p50=statistics.median(one.p50 for one in took),
+            p95=statistics.median(one.p95 for one in took),
+            p99=statistics.median(one.p99 for one in took),
+            max=max(one.max for one in took),
         )
-        for step in STEPS
-    }
+    return found
 
 
-def requests_to(path: str, found: list[tuple[bytes, bytes]]) -> list[bytes]:
-    return [upload(path, [("audio_a", a), ("audio_b", b)]) for a, b in found]
+def statuses(loads: Iterable[Load]) -> Counter[int]:
+    return sum((load.statuses() for load in loads), Counter[int]())
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
-def told_rounds(rounds: Rounds, engine: str, n_workers: int) -> list[str]:
-    def rates(values: Sequence[float]) -> str:
-        return " ".join(f"{value:.1f}" for value in values)
-
-    bare_ms = statistics.median(rate.cpu_ms for rate in rounds.bare)
-    main_ms = statistics.median(peak.main_cpu_ms for peak in rounds.peak)
-    decoders_ms = statistics.median(peak.decoders_cpu_ms for peak in rounds.peak)
+def told_peak(rounds: Rounds, engine: str, n_workers: int) -> list[str]:
     said = [
-        f"Pairs of 3 s clips a second, {n_workers} workers, engine {engine}: bare pipeline {rounds.bare_rate:.1f} "
-        f"({rates([rate.pairs_per_s for rate in rounds.bare])}), service at its peak {rounds.peak_rate:.1f} "
-        f"({rates([peak.load.rate() for peak in rounds.peak])}): {rounds.peak_rate / rounds.bare_rate:.3f} of it.",
-        f"Processor time of a pair: bare {bare_ms:.1f} ms; the service {main_ms:.1f} ms in its process and "
-        f"{decoders_ms:.1f} ms in the decoders' children. The load generator took "
-        f"{statistics.median(peak.load.generator_share for peak in rounds.peak):.3f} of a core at the peak.",
-        f"One client alone: p50 {rounds.alone_p50_ms:.1f} ms. Mean ms of a pair, both clips together: "
-        f"bare {_told_stages([rate.stages_ms for rate in rounds.bare])}; by Server-Timing alone "
-        f"{_told_stages([load.stages_ms() for load in rounds.alone])}; at the peak "
-        f"{_told_stages([peak.load.stages_ms() for peak in rounds.peak])}.",
+        f"Pairs of 3 s clips a second, {n_workers} workers, engine {engine}, median and each round: bare pipeline "
+        f"{each(one.bare.pairs_per_s for one in rounds)}, the service at its peak "
+        f"{each(one.peak_rate for one in rounds)}.",
+        f"Processor time of a pair: bare {median(rounds, lambda one: one.bare.cpu_ms):.1f} ms; the service "
+        f"{median(rounds, lambda one: one.peak.main_cpu_ms):.1f} ms in its process and "
+        f"{median(rounds, lambda one: one.peak.decoders_cpu_ms):.1f} ms in the decoders' children. The load generator "
+        f"took {median(rounds, lambda one: one.peak.load.generator_share):.3f} of a core at the peak.",
+        f"Mean ms of a pair, both clips together: bare {_told_stages([one.bare.stages_ms for one in rounds])}; by "
+        f"Server-Timing alone {_told_stages([one.alone.stages_ms() for one in rounds])}; at the peak "
+        f"{_told_stages([one.peak.load.stages_ms() for one in rounds])}.",
+        f"One client alone: p50 {each(one.alone_p50_ms for one in rounds)} ms.",
     ]
-    for name, loads in rounds.peers.items():
-        said.append(
-            f"Resemblyzer service, {name}: {rounds.peer_rates[name]:.1f} pairs a second "
-            f"({rates([load.rate() for load in loads])}), the service {rounds.peak_rate / rounds.peer_rates[name]:.2f} "
-            "times that."
-        )
-    return said
+    peers = {name: each(one.peers[name].rate() for one in rounds) for name in rounds[0].peers}
+    return [*said, *(f"Resemblyzer service, {name}: {rates} pairs a second." for name, rates in peers.items())]
 
 
 def _told_stages(means: Sequence[Mapping[str, float]]) -> str:
@@ -202,47 +103,65 @@ def _told_stages(means: Sequence[Mapping[str, float]]) -> str:
     return ", ".join(f"{name} {statistics.median(mean.get(name, 0.0) for mean in means):.1f}" for name in names)
 
 
-def told_steps(steps: Mapping[float, Load], alone_ms: float, n_workers: int) -> list[str]:
-    said = ["Load as a share of the peak, Poisson arrivals, latency from when each request was due:"]
-    said.append("")
-    said.append(
-        "| load | requests | answered | p50 ms | p95 ms | p99 ms | p99 / p50 alone | M/D/1 | M/D/c | generator |"
-    )
-    said.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for step, load in steps.items():
-        took = load.latencies_ms()
+def told_steps(rounds: Rounds, n_workers: int) -> list[str]:
+    said = [
+        "Poisson arrivals at a share of the round's peak, latency from when each request was due; medians over the "
+        "rounds. M/D/1 and M/D/c: the ratio of a perfect server (simulated), where a request uses every core at once, "
+        f"or one of {n_workers} cores for the whole of its work.",
+        "",
+        "| load | requests | p50 ms | p95 ms | p99 ms | p99 / p50 alone | M/D/1 | M/D/c | generator, of a core |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for step, took in step_latencies(rounds).items():
         said.append(
-            f"| {100 * step:.0f} % | {len(load.exchanges)} | {took.n} | {took.p50:.1f} | {took.p95:.1f} | {took.p99:.1f} | "
-            f"{took.p99 / alone_ms:.2f} | {p99_over_unloaded(1, step):.2f} | {p99_over_unloaded(n_workers, step):.2f} | "
-            f"{load.generator_share:.3f} |"
+            f"| {100 * step:.0f} % | {took.n} | {took.p50:.1f} | {took.p95:.1f} | {took.p99:.1f} | "
+            f"{statistics.median(one.over_alone(step) for one in rounds):.2f} | {p99_over_unloaded(1, step):.2f} | "
+            f"{p99_over_unloaded(n_workers, step):.2f} | {statistics.median(one.steps[step].generator_share for one in rounds):.3f} |"
         )
-    said.append("")
-    said.append(
-        "M/D/1 and M/D/c: the same ratio of a perfect server (simulated), where a request uses every core at once, or one "
-        f"of {n_workers} cores for the whole of its work."
+    return [*said, ""]
+
+
+def told_overload(rounds: Rounds) -> list[str]:
+    loads, refused = [one.overload.load for one in rounds], refusals(rounds)
+    counted = statuses(loads)
+    others = {status: n for status, n in counted.items() if status not in (200, 503)}
+    n_without = sum(e.status == 503 and not e.retry_after for load in loads for e in load.exchanges)
+    before, most = (
+        min(one.overload.resident_before for one in rounds) / MIB,
+        max(one.overload.resident_most for one in rounds) / MIB,
     )
-    return said
-
-
-def told_overload(found: Sequence[Overload], refused: Latencies, goodput: float) -> list[str]:
-    statuses = sum((overload.load.statuses() for overload in found), Counter[int]())
-    others = {status: n for status, n in statuses.items() if status not in (200, 503)}
-    bare_refusals = sum(e.status == 503 and not e.retry_after for o in found for e in o.load.exchanges)
-    share = statistics.median(overload.load.generator_share for overload in found)
     return [
-        f"At {OVERLOAD:g} times the peak: {statuses[200]} answers, {statuses[503]} refusals, others {others or 'none'}; "
-        f"{goodput:.3f} of the peak was answered. A refusal took p50 {refused.p50:.1f}, p95 {refused.p95:.1f}, p99 "
-        f"{refused.p99:.1f}, at most {refused.max:.1f} ms; without Retry-After: {bare_refusals}.",
-        f"Resident memory of the service and its children: {min(o.resident_before for o in found) / MIB:.0f} MiB before the "
-        f"first, at most {max(o.resident_most for o in found) / MIB:.0f} MiB. The load generator took {share:.3f} of a core.",
+        f"At {OVERLOAD:g} times the peak: {counted[200]} answers, {counted[503]} refusals, others {others or 'none'}. A "
+        f"refusal took p50 {refused.p50:.1f}, p95 {refused.p95:.1f}, p99 {refused.p99:.1f}, at most {refused.max:.1f} ms; "
+        f"without Retry-After: {n_without}. Resident memory of the service and its children: {before:.0f} MiB before the "
+        f"first, at most {most:.0f} MiB. The load generator took "
+        f"{median(rounds, lambda one: one.overload.load.generator_share):.3f} of a core.",
     ]
 
 
-def require_answers(loads: Sequence[Load]) -> None:
-    """Below its peak a service that refuses or fails is not measured but broken."""
-    statuses = sum((load.statuses() for load in loads), Counter[int]())
-    if set(statuses) != {200}:
-        raise SystemExit(f"every request should have been answered with 200; the statuses were {dict(statuses)}")
+def figures(rounds: Rounds) -> dict[str, object]:
+    refused, overloaded = refusals(rounds), statuses(one.overload.load for one in rounds)
+    latencies = step_latencies(rounds)
+    return {
+        "of_bare_pipeline": median(rounds, lambda one: one.peak_rate / one.bare.pairs_per_s),
+        "p99_over_p50": median(rounds, lambda one: one.over_alone(HEADLINE_STEP)),
+        "overload_goodput": median(rounds, lambda one: one.overload.load.rate() / one.peak_rate),
+        "refusal_ms": refused.p95,
+        "over_resemblyzer_peer": over_peer(rounds),
+        "perfect_p99_over_p50": p99_over_unloaded(1, HEADLINE_STEP),
+        "bare_pairs_per_s": median(rounds, lambda one: one.bare.pairs_per_s),
+        "peak_pairs_per_s": median(rounds, lambda one: one.peak_rate),
+        "alone_p50_ms": median(rounds, lambda one: one.alone_p50_ms),
+        "step_p50_ms": {f"{step:g}": took.p50 for step, took in latencies.items()},
+        "step_p99_ms": {f"{step:g}": took.p99 for step, took in latencies.items()},
+        "refusal_p99_ms": refused.p99,
+        "refusal_max_ms": refused.max,
+        "n_overload_answers": overloaded[200],
+        "n_overload_refusals": overloaded[503],
+        "n_overload_errors": overloaded.total() - overloaded[200] - overloaded[503],
+        "resident_before_mib": min(one.overload.resident_before for one in rounds) / MIB,
+        "resident_most_mib": max(one.overload.resident_most for one in rounds) / MIB,
+    }
 
 
 def main() -> None:
@@ -253,56 +172,27 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true", help="leave the Resemblyzer service out")
     add_arguments(parser)
     arguments = parser.parse_args()
-    found = pairs(clips(arguments.data))
-    n_workers = usable_cores()
-    said: list[str] = []
-
-    def say(sentences: Sequence[str]) -> None:
-        said.extend(sentences)
-        print("\n".join(sentences), flush=True)
-
+    found, n_workers = pairs(clips(arguments.data)), usable_cores()
     with ExitStack() as running:
-        load = running.enter_context(generator())
         vouch = running.enter_context(service())
         engine = str(json.loads(get(vouch.port, "/v1/model")[1])["engine"])
-        bare = running.enter_context(bare_pipeline(found, n_workers, engine))
-        counts = [] if arguments.no_peer else sorted({1, n_workers})
-        names = {n: f"{n} process" + ("es" if n > 1 else "") for n in counts}
-        peers = {names[n]: running.enter_context(peer(n)) for n in counts}
-        rounds = measure_rounds(load, bare, vouch, peers, found, arguments)
-        require_answers([*(peak.load for peak in rounds.peak), *rounds.alone, *chain(*rounds.peers.values())])
-        say(told_rounds(rounds, engine, n_workers))
-        steps = measure_steps(load, vouch, requests_to("/v1/compare", found), rounds.peak_rate, arguments.seconds)
-    say(told_steps(steps, rounds.alone_p50_ms, n_workers))
-    refused = Latencies.of([e.done_s - e.sent_s for o in rounds.overload for e in o.load.exchanges if e.status == 503])
-    goodput = statistics.median(o.load.rate() for o in rounds.overload) / rounds.peak_rate
-    say(told_overload(rounds.overload, refused, goodput))
-    overloaded = sum((overload.load.statuses() for overload in rounds.overload), Counter[int]())
-    finish(
-        arguments,
-        {
-            "of_bare_pipeline": rounds.peak_rate / rounds.bare_rate,
-            "p99_over_p50": steps[HEADLINE_STEP].latencies_ms().p99 / rounds.alone_p50_ms,
-            "overload_goodput": goodput,
-            "refusal_ms": refused.p95,
-            "over_resemblyzer_peer": rounds.peak_rate / max(rounds.peer_rates.values()) if rounds.peers else None,
-            "perfect_p99_over_p50": p99_over_unloaded(1, HEADLINE_STEP),
-            "bare_pairs_per_s": rounds.bare_rate,
-            "peak_pairs_per_s": rounds.peak_rate,
-            "peer_pairs_per_s": max(rounds.peer_rates.values(), default=None),
-            "alone_p50_ms": rounds.alone_p50_ms,
-            "step_p50_ms": {f"{step:g}": load.latencies_ms().p50 for step, load in steps.items()},
-            "step_p99_ms": {f"{step:g}": load.latencies_ms().p99 for step, load in steps.items()},
-            "refusal_p99_ms": refused.p99,
-            "refusal_max_ms": refused.max,
-            "n_overload_answers": overloaded[200],
-            "n_overload_refusals": overloaded[503],
-            "n_overload_errors": overloaded.total() - overloaded[200] - overloaded[503],
-            "resident_before_mib": min(o.resident_before for o in rounds.overload) / MIB,
-            "resident_most_mib": max(o.resident_most for o in rounds.overload) / MIB,
-        },
-        "\n".join(said),
-    )
+        names = {n: f"{n} process" + ("es" if n > 1 else "") for n in sorted({1, n_workers})}
+        measured = Contenders(
+            load=running.enter_context(generator()),
+            bare=running.enter_context(bare_pipeline(found, n_workers, engine)),
+            vouch=vouch,
+            peers={} if arguments.no_peer else {names[n]: running.enter_context(peer(n)) for n in names},
+        )
+        warm_up(measured, found)
+        rounds = [measure_round(measured, found, arguments.seconds, seed) for seed in range(arguments.rounds)]
+    counted = statuses(load for one in rounds for load in one.below_overload)
+    if set(counted) != {200}:  # what refuses or fails below its peak is not measured but broken
+        raise SystemExit(
+            f"every request below the peak should have been answered with 200; the statuses: {dict(counted)}"
+        )
+    said = "\n".join([*told_peak(rounds, engine, n_workers), *told_steps(rounds, n_workers), *told_overload(rounds)])
+    print(said, flush=True)
+    finish(arguments, figures(rounds), said)
 
 
 if __name__ == "__main__":
