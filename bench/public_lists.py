@@ -12,27 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx2
 import numpy as np
 from rich.progress import track
+from running import ROOT, service
 
 from training.encoders import embed_files, open_encoder
 from training.metrics import eer, error_curve
 from training.trial_scores import score_trials
 from training.trials import Trials, read_trials
 
-ROOT = Path(__file__).resolve().parents[1]
 LISTS = ("librispeech-test-other-test", "speechocean762-dev-adults", "speechocean762-dev", "dspspeech20-test")
 
 
@@ -47,38 +39,6 @@ class Figures:
     largest_compare_difference: float
     n_clips_refused: int
     """Clips that are no evidence at all (no frame, or silence): the offline score stands alone."""
-
-
-@contextmanager
-def service() -> Iterator[httpx2.Client]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        env = os.environ | {"VOUCH_DATA_DIR": folder, "VOUCH_EMBEDDINGS_ENABLED": "1", "VOUCH_LOG_LEVEL": "warning"}
-        command = [sys.executable, "-c", "from app.cli import main; main()", "serve", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=ROOT, env=env)
-        try:
-            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                wait_until_ready(client, process)
-                yield client
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-
-
-def wait_until_ready(client: httpx2.Client, process: subprocess.Popen[bytes], limit_s: float = 60.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise SystemExit(f"the service stopped with code {process.returncode}")
-        try:
-            if client.get("/readyz").status_code == 200:
-                return
-        except httpx2.TransportError:
-            pass
-        time.sleep(0.2)  # another process: there is nothing to wait on but its answer
-    raise SystemExit(f"the service was not ready within {limit_s:g} s")
 
 
 def measure(client: httpx2.Client, trials: Trials, n_compares: int) -> Figures:
@@ -118,7 +78,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     results = []
-    with service() as client:
+    with (
+        service({"VOUCH_EMBEDDINGS_ENABLED": "1"}) as running,
+        httpx2.Client(base_url=f"http://127.0.0.1:{running.port}", timeout=60) as client,
+    ):
         for name in LISTS:
             trials = read_trials(arguments.data / "trials" / f"{name}.txt", arguments.data)
             found = measure(client, trials, arguments.compares)
