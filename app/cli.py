@@ -37,6 +37,10 @@ def serve(
     # An option stands in for its variable, so that both meet the same checks.
     options = {variable("host"): host, variable("port"): port}
     os.environ.update({name: str(value) for name, value in options.items() if value is not None})
+    # Workers side by side beat threads within one clip. Each library reads this as it is loaded, which is yet to come:
+    # later on it could only be told for one thread at a time.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     try:
         settings = load_settings()
         _log_to_stderr(settings)

@@ -98,7 +98,7 @@ class Settings(BaseModel):
         default_factory=usable_cores,
         ge=1,
         le=256,
-        description="Clips encoded in parallel, one core each.",
+        description="Cores that decode and encode; each has two threads, so that one computes while the other waits.",
     )
     queue_size: int = Field(
         32, ge=0, le=10_000, description="Requests that may wait for a worker; past it callers get 503."
