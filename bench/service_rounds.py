@@ -61,9 +61,9 @@ class Round:
         return self.steps[step].latencies_ms().p99 / self.alone_p50_ms
 
     @property
-    def below_overload(self) -> list[Load]:
-        """Where every request must be answered."""
-        return [self.peak.load, self.alone, *self.peers.values(), *self.steps.values()]
+    def closed_loops(self) -> list[Load]:
+        """Where no client can come too many, and every request must be answered."""
+        return [self.peak.load, self.alone, *self.peers.values()]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """bench/service.py's figures from hand-made rounds."""
 
+from dataclasses import replace
+
 import pytest
 from bare_pipeline import Rate
 from load import Exchange, Load
 from queueing import p99_over_unloaded
-from service import figures, told_overload, told_peak, told_steps
+from service import figures, require_measurable, told_overload, told_peak, told_steps
 from service_rounds import HEADLINE_STEP, STEPS, Overload, Peak, Round
 
 
@@ -60,3 +62,12 @@ def test_a_refusal_without_retry_after_is_told() -> None:
 def test_what_is_said_has_a_row_for_each_step() -> None:
     assert sum(line.startswith(("| 30", "| 50", "| 70", "| 90")) for line in told_steps(ROUNDS, 2)) == len(STEPS)
     assert "bare pipeline 100.0 (100.0 50.0 100.0)" in told_peak(ROUNDS, "onnxruntime", 2)[0]
+
+
+def test_a_refusal_below_the_peak_is_counted_and_a_waiting_client_s_is_no_measurement() -> None:
+    refused = replace(ROUNDS[0], steps={**ROUNDS[0].steps, 0.9: load(30, 0.1, n_refused=4)})
+    require_measurable([refused])
+    assert figures([refused])["step_refusals"] == {"0.3": 0, "0.5": 0, "0.7": 0, "0.9": 4}
+    assert any(line.startswith("| 90 % | 30 | 4 |") for line in told_steps([refused], 2))
+    with pytest.raises(SystemExit, match="every client that waits"):
+        require_measurable([replace(ROUNDS[0], alone=load(30, 0.1, n_refused=1))])
