@@ -145,6 +145,9 @@ class Told:
     def listen(self, data: bytes, name: str) -> Clip:  # noqa: ARG002 - as a Listener does
         return Clip(QUALITY, SOURCE, self.embedding)
 
+    def listen_to_all(self, uploads: Mapping[str, bytes]) -> dict[str, Clip]:
+        return {name: self.listen(data, name) for name, data in uploads.items()}
+
 
 @dataclass(frozen=True)
 class Service:

@@ -100,8 +100,9 @@ def test_told_to_stop_it_answers_whoever_is_there_and_nobody_else(environ: dict[
     head = b'--b\r\nContent-Disposition: form-data; name="audio"; filename="x"\r\n\r\n'
     body = head + signals.wav(signals.white_noise(1.0)) + b"\r\n--b--\r\n"
     with served(environ, "--port", "0") as (port, _, pid), ThreadPoolExecutor(3) as callers:
-        (decoder,) = children(pid)
-        os.kill(int(decoder), signal.SIGSTOP)
+        decoders = children(pid)
+        for decoder in decoders:
+            os.kill(decoder, signal.SIGSTOP)
         calls = [callers.submit(call, port, "POST", "/v1/identify", body, Content_Type=form) for _ in range(3)]
         while places_taken(port) < len(calls):
             time.sleep(0.01)  # another process: there is nothing to wait on but its answer
@@ -109,15 +110,15 @@ def test_told_to_stop_it_answers_whoever_is_there_and_nobody_else(environ: dict[
         while answers(port):
             time.sleep(0.01)  # likewise
         assert not any(one.done() for one in calls)
-        os.kill(int(decoder), signal.SIGCONT)
+        for decoder in decoders:
+            os.kill(decoder, signal.SIGCONT)
         assert [one.result()[0] for one in calls] == [200] * len(calls)
 
 
-def children(pid: int) -> list[str]:
+def children(pid: int) -> list[int]:
     """Of any thread: it is a worker's that starts a process."""
-    return [
-        child for thread in Path(f"/proc/{pid}/task").iterdir() for child in (thread / "children").read_text().split()
-    ]
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
 
 
 def answers(port: int) -> bool:

@@ -22,6 +22,9 @@ def test_the_figures_of_a_small_gallery(tmp_path: Path) -> None:
     assert set(figures) == {
         "speakers",
         "over_bare_search",
+        "identify_ms",
+        "bare_search_ms",
+        "encoder_ms",
         "top1_agreement",
         "bytes_per_reference",
         "enroll_extra_ms",

@@ -198,7 +198,8 @@ def test_a_bundle_s_card_can_be_written_anew(folder: Path, tmp_path: Path) -> No
     assert limited.card["limits"] == [*LIMITS, "Only tones."]
     run("card", tmp_path / "bundle", "--evaluation", report)
     assert load_bundle(tmp_path / "bundle").card["limits"] == limited.card["limits"]
-    assert {path.name for path in (tmp_path / "bundle").iterdir()} == {"bundle.json", "card.md", "encoder.ts"}
+    files = {"bundle.json", "card.md", "encoder.ts", "engine.onnx"}
+    assert {path.name for path in (tmp_path / "bundle").iterdir()} == files
 
 
 def test_distance_and_a_missing_calibration_are_reported_too(folder: Path, tmp_path: Path) -> None:
