@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -80,8 +81,10 @@ def peer(n_processes: int) -> Iterator[list[int]]:
     """The Resemblyzer service: the port of each of its processes.
 
     A port each, and not `uvicorn --workers` on one: there the first process that wakes takes all of a burst of
-    connections, and the peer would be measured with one core.
+    connections, and the peer would be measured with one core. One thread for every numeric library, not for PyTorch
+    alone: the others' threads, spinning against each other, cost the peer half of its rate (measured).
     """
+    environ = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
     def command(port: int) -> list[str]:
         folder = ["--app-dir", str(ROOT / "bench" / "peers")]
@@ -89,7 +92,7 @@ def peer(n_processes: int) -> Iterator[list[int]]:
         return [sys.executable, "-W", "ignore", "-m", "uvicorn", "resemblyzer_service:app", *folder, *options]
 
     with ExitStack() as servers:
-        yield [servers.enter_context(server(command)).port for _ in range(n_processes)]
+        yield [servers.enter_context(server(command, environ)).port for _ in range(n_processes)]
 
 
 def warm_up(measured: Contenders, pairs: Sequence[Pair]) -> None:
