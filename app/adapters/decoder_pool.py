@@ -73,12 +73,16 @@ class DecoderPool:
             self._idle.get().end()
 
     def _replaced(self, child: _Child) -> _Child:
+        """Another one. Where there can be none now, the dead one keeps its place, and the next clip tries again."""
         child.kill()
-        fresh = _Child(self._limits)
+        try:
+            fresh = _Child(self._limits)
+        except OSError as error:  # no process, memory or descriptor left
+            log.error("A decoder's child process cannot be started: %s", error)
+            return child
         try:
             fresh.wait_until_ready()
         except ModelNotReady as error:
-            # Kept in its place, broken: the next clip tries again.
             log.error("A decoder's child process cannot be replaced: %s", error)
             fresh.kill()
         return fresh
@@ -118,7 +122,7 @@ class _Child:
         self.is_broken = False
 
     def decode(self, data: bytes, max_seconds: float) -> Waveform:
-        if self.is_broken:
+        if self.is_broken or self.has_ended():
             raise ModelNotReady("The decoder of this worker could not be started again.")
         self.n_clips += 1
         self.is_broken = True  # until all of an answer has come

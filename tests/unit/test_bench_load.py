@@ -79,7 +79,7 @@ def test_latency_counts_from_the_intended_arrival() -> None:
     stall_s = 0.4
 
     def answer(number: int) -> bytes:
-        time.sleep(stall_s if number == 0 else 0.0)
+        time.sleep(stall_s if number == 0 else 0.0)  # a server that stalls: everybody due meanwhile is charged for it
         return ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
 
     due = [0.0, 0.1, 0.2]
