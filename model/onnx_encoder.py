@@ -9,7 +9,12 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
+from model.embedding import MIN_SAMPLES, embed
 from model.errors import BundleError
+from model.waveform import SAMPLE_RATE_HZ
+
+MAX_DIFFERENCE = 1e-4
+"""Of any element of an embedding between two forms of one encoder."""
 
 
 class OnnxEncoder(nn.Module):
@@ -56,6 +61,21 @@ class EngineEncoder(nn.Module):
             for clip, n_samples in zip(samples, lengths.tolist(), strict=True)
         ]
         return torch.from_numpy(np.concatenate(found))
+
+
+def largest_difference(reference: nn.Module, other: nn.Module) -> float:
+    """Of any element of the embeddings of noise, from the shortest clip to four seconds, quiet and loud."""
+    rng = np.random.default_rng(1)
+    differences = []
+    for n_samples, level in (
+        (MIN_SAMPLES, 0.1),
+        (SAMPLE_RATE_HZ // 2, 1e-4),
+        (3 * SAMPLE_RATE_HZ + 77, 0.3),
+        (64_123, 0.01),
+    ):
+        clip = rng.normal(0.0, level, n_samples).astype(np.float32)
+        differences.append(np.abs(embed(reference, [clip]) - embed(other, [clip])).max())
+    return float(max(differences))
 
 
 def open_session(graph: Path) -> ort.InferenceSession:

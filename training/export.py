@@ -11,11 +11,12 @@ import torch
 
 from model.bundle import ENCODER, ENGINE_GRAPH, load_bundle, write_card
 from model.errors import InvalidArgument
+from model.onnx_encoder import MAX_DIFFERENCE
 from model.torchscript import export_encoder, load_encoder
 from training.calibrate import CalibrationResult
 from training.calibration_file import calibration_data
 from training.checkpoint import describe_network, encoder_id, load_checkpoint, waveform_encoder
-from training.graph import TOLERANCE, export_graph
+from training.graph import export_graph
 from training.model_card import model_card
 from training.reports import ALL, measured_with, of_whole_lists
 from training.whole_folder import written_whole
@@ -56,9 +57,9 @@ def export(
     with written_whole(out) as folder:
         export_encoder(module, folder / ENCODER)
         difference = export_difference(waveform_encoder(checkpoint, fused=False), load_encoder(folder / ENCODER))
-        if not difference <= TOLERANCE:
+        if not difference <= MAX_DIFFERENCE:
             raise InvalidArgument(
-                f"the exported encoder differs from the eager one by {difference:.2g}; at most {TOLERANCE:g} is allowed"
+                f"the exported encoder differs from the eager one by {difference:.2g}; at most {MAX_DIFFERENCE:g} is allowed"
             )
         export_graph(waveform_encoder(checkpoint), folder / ENGINE_GRAPH)
         front_end, network = describe_network(checkpoint)

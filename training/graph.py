@@ -12,23 +12,19 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from model.bundle import ENGINE_GRAPH, load_bundle, seal_card
 from model.bundle_encoder import open_encoder_in
-from model.embedding import embed
 from model.encoder import EncoderConfig, WaveformEncoder
 from model.errors import InvalidArgument
 from model.features import N_FFT, N_HOP_SAMPLES, N_WINDOW_SAMPLES, LogMel
-from model.onnx_encoder import EngineEncoder
-from model.waveform import SAMPLE_RATE_HZ, Samples
+from model.onnx_encoder import MAX_DIFFERENCE, EngineEncoder, largest_difference
+from model.waveform import SAMPLE_RATE_HZ
 from training.fusion import fuse_norms
 from training.whole_folder import written_whole
 
-TOLERANCE = 1e-4
-"""Largest difference of any element of an embedding from the eager encoder's."""
 OPSET = 18
 INPUT = "samples"
 OUTPUT = "embedding"
@@ -114,20 +110,13 @@ def export_graph(encoder: WaveformEncoder, path: Path) -> float:
             opset_version=OPSET,
             dynamo=False,
         )
-    graph = EngineEncoder(path)
-    difference = max(float(np.abs(embed(encoder, [clip]) - embed(graph, [clip])).max()) for clip in _clips())
-    if not difference <= TOLERANCE:
+    difference = largest_difference(encoder, EngineEncoder(path))
+    if not difference <= MAX_DIFFERENCE:
         raise InvalidArgument(
             f"the graph differs from the encoder by {difference:.2g} in an element of an embedding; at most "
-            f"{TOLERANCE:g} is allowed"
+            f"{MAX_DIFFERENCE:g} is allowed"
         )
     return difference
-
-
-def _clips() -> list[Samples]:
-    """Noise from one window to five seconds, in lengths that are no multiple of anything."""
-    rng = np.random.default_rng(1)
-    return [rng.normal(0, 0.1, n).astype(np.float32) for n in (N_WINDOW_SAMPLES, 4_001, 16_000, 48_079, 80_123)]
 
 
 def add_graph(folder: Path) -> float:

@@ -13,9 +13,9 @@ from torch import nn
 from app.errors import SettingsError
 from model.bundle import Bundle
 from model.bundle_encoder import open_encoder_in
-from model.embedding import MIN_SAMPLES, embed
+from model.embedding import embed
 from model.errors import BundleError
-from model.onnx_encoder import EngineEncoder
+from model.onnx_encoder import MAX_DIFFERENCE, EngineEncoder, largest_difference
 from model.waveform import SAMPLE_RATE_HZ, Samples
 
 log = logging.getLogger("vouch")
@@ -23,8 +23,6 @@ log = logging.getLogger("vouch")
 TORCHSCRIPT = "torchscript"
 ONNXRUNTIME = "onnxruntime"
 
-MAX_DIFFERENCE = 1e-4
-"""Of any element of an embedding from TorchScript's."""
 N_WARM_UP_CALLS = 3
 """TorchScript profiles its first calls and compiles after them; no request should wait for that."""
 N_TIMED_CALLS = 5
@@ -67,21 +65,6 @@ def choose_engine(wanted: str, bundle: Bundle) -> Engine:
     chosen = graph if wanted == ONNXRUNTIME or seconds[graph.name] < seconds[reference.name] else reference
     log.info("engine %s; %s; embeddings within %.1g", chosen.name, _told(seconds), difference)
     return chosen
-
-
-def largest_difference(reference: nn.Module, other: nn.Module) -> float:
-    """Of any element of the embeddings of noise, from the shortest clip to four seconds, quiet and loud."""
-    rng = np.random.default_rng(1)
-    differences = []
-    for n_samples, level in (
-        (MIN_SAMPLES, 0.1),
-        (SAMPLE_RATE_HZ // 2, 1e-4),
-        (3 * SAMPLE_RATE_HZ + 77, 0.3),
-        (64_123, 0.01),
-    ):
-        clip = rng.normal(0.0, level, n_samples).astype(np.float32)
-        differences.append(np.abs(embed(reference, [clip]) - embed(other, [clip])).max())
-    return float(max(differences))
 
 
 def warm_up(engine: Engine, device: str = "cpu") -> None:

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from app.adapters.embedders import open_embedder
-from app.adapters.engines import MAX_DIFFERENCE, largest_difference
 from app.errors import SettingsError
 from model.bundle import ENGINE_GRAPH, Bundle, load_bundle, seal_card
 from model.bundle_encoder import open_encoder_in
 from model.embedding import MAX_WINDOW_SAMPLES, MIN_SAMPLES, embed
 from model.errors import BundleError, InvalidArgument
-from model.onnx_encoder import EngineEncoder
+from model.onnx_encoder import MAX_DIFFERENCE, EngineEncoder, largest_difference
 from model.scoring import unit
 from model.waveform import Samples, Source, Waveform
 from tiny_bundle import write_tiny_bundle

@@ -20,10 +20,10 @@ from model.bundle import ENCODER, FRONT_END, GRAPH, IMPORTED, encoder_id_of, fil
 from model.bundle_encoder import open_encoder_in
 from model.embedding import MIN_SAMPLES
 from model.errors import InvalidArgument
+from model.onnx_encoder import MAX_DIFFERENCE
 from model.torchscript import export_encoder
 from model.waveform import SAMPLE_RATE_HZ
 from training.export import LIMITS, export_difference
-from training.graph import TOLERANCE
 from training.whole_folder import written_whole
 
 IMPORT_LIMITS = (
@@ -88,10 +88,10 @@ def write_import(imported: Imported, out: Path, *, name: str, limits: Sequence[s
         written = open_encoder_in(folder, about)
         if imported.graph is None:
             about["export_difference"] = export_difference(imported.module, written)
-            if not about["export_difference"] <= TOLERANCE:
+            if not about["export_difference"] <= MAX_DIFFERENCE:
                 raise InvalidArgument(
                     f"the exported encoder differs from the one that was read by {about['export_difference']:.2g}; at "
-                    f"most {TOLERANCE:g} is allowed"
+                    f"most {MAX_DIFFERENCE:g} is allowed"
                 )
         facts = {
             "encoder_id": encoder_id_of(imported.module, imported.front_end, imported.network),
