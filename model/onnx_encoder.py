@@ -43,7 +43,7 @@ class OnnxEncoder(nn.Module):
 
 
 class EngineEncoder(nn.Module):
-    """A bundle's `engine.onnx`, called like its TorchScript encoder: the same embeddings for about half the time.
+    """A bundle's `engine.onnx`, called like its TorchScript encoder: the same embeddings for about two thirds of the time.
 
     The graph takes one clip, whole, so every clip of a batch runs alone. It runs on the CPU, on any thread.
     """

@@ -3,7 +3,7 @@
 The wheel's own loop feeds the network one window at a time and keeps its state inside the module, so that two threads
 would spoil each other's. Only the LSTM needs the past. Here everything before it runs on many windows at once: the
 spectrum by a fast Fourier transform, and each convolution, over the four frames of a window, as one product with a
-matrix. The same numbers to 1e-5 (a parity test holds it), no state, no lock, and a fifteenth of the time.
+matrix. The same numbers to 1e-5 (a parity test holds it), no state, no lock, and less than a tenth of the time.
 """
 
 from __future__ import annotations
