@@ -15,6 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from model.bundle import load_bundle
 from model.embedding import embed
+from model.onnx_encoder import MAX_DIFFERENCE
 from model.scoring import cosine_score
 from model.torchscript import load_encoder
 from training.cli import app
@@ -296,11 +297,11 @@ def test_a_calibration_of_other_weights_is_refused(folder: Path, tmp_path: Path)
 
 def test_an_export_that_differs_is_refused(folder: Path, tmp_path: Path) -> None:
     from training.checkpoint import load_checkpoint, waveform_encoder
-    from training.export import TOLERANCE, export_difference
+    from training.export import export_difference
 
     module = waveform_encoder(load_checkpoint(folder / "run" / "last.pt"))
     exported = load_encoder(load_bundle(folder / "bundle").encoder_path)
-    assert export_difference(module, exported) <= TOLERANCE
+    assert export_difference(module, exported) <= MAX_DIFFERENCE
     weight = next(iter(module.encoder.parameters()))
     weight.data.add_(0.05 * np.float32(1.0))
-    assert export_difference(module, exported) > TOLERANCE
+    assert export_difference(module, exported) > MAX_DIFFERENCE
