@@ -2,12 +2,13 @@
 
 The upload is never trusted. What its header states is checked before anything is decoded, and what is decoded is
 counted block by block, so that memory is bounded by the longest allowed clip at 16 kHz whatever the header said, and
-time by the packets that such a clip may have. Decoding runs in the service's worker threads today; this module and its
-parts load no network library, so that it can move into small child processes.
+time by the packets that such a clip may have. What needs a decoder runs in child processes of the service
+(`app.adapters.decoder_pool`), so this module and its parts load no network library.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import soxr
 from model.containers import Container, identify
 from model.demuxing import open_stream
 from model.errors import AudioTooLong, CorruptAudio, UnsupportedAudio
-from model.riff import open_wav
+from model.riff import open_wav, parse_wav
 from model.track import Block, Track
 from model.waveform import SAMPLE_RATE_HZ, Samples, Source, Waveform
 
@@ -45,11 +46,27 @@ def decode(data: bytes, limits: DecodingLimits) -> Waveform:
     """
     container, data = identify(data)
     with _open(container, data) as track:
-        _check_rate_and_channels(track.sample_rate_hz, track.channels, limits)
-        padding_s = 0.0 if track.format in _LOSSLESS else CODEC_PADDING_S
-        if track.stated_duration_s is not None and track.stated_duration_s > limits.max_duration_s + padding_s:
-            raise _too_long(f"{track.stated_duration_s:.1f} s", limits)
-        return _collect(track, limits, limits.max_duration_s + padding_s)
+        return _waveform(track, limits)
+
+
+def decode_plain(data: bytes, limits: DecodingLimits) -> Waveform | None:
+    """`decode` for an upload that no decoder needs to look at, which is a WAV of 16-bit or float samples; else None.
+
+    Raises what `decode` raises, for what can be told without a decoder.
+    """
+    container, data = identify(data)
+    if container is not Container.WAV:
+        return None
+    layout = parse_wav(data)
+    return _waveform(open_wav(data, layout), limits) if layout.is_plain else None
+
+
+def _waveform(track: Track, limits: DecodingLimits) -> Waveform:
+    _check_rate_and_channels(track.sample_rate_hz, track.channels, limits)
+    padding_s = 0.0 if track.format in _LOSSLESS else CODEC_PADDING_S
+    if track.stated_duration_s is not None and track.stated_duration_s > limits.max_duration_s + padding_s:
+        raise _too_long(f"{track.stated_duration_s:.1f} s", limits)
+    return _collect(track, limits, limits.max_duration_s + padding_s)
 
 
 @contextmanager
@@ -83,7 +100,9 @@ def _collect(track: Track, limits: DecodingLimits, max_duration_s: float) -> Wav
         pieces.append(resampler.add(_mono(block)))
     if source is None or resampler is None:
         raise CorruptAudio(f"The {track.format} file has a header and no audio; send it whole.")
-    samples = np.concatenate([*pieces, resampler.finish()])
+    pieces.append(resampler.finish())
+    filled = [piece for piece in pieces if len(piece)]
+    samples = np.ascontiguousarray(filled[0]) if len(filled) == 1 else np.concatenate(pieces)
     if len(samples) == 0:
         raise CorruptAudio(f"The {track.format} file holds only {n_samples} samples of audio; send a longer clip.")
     return Waveform(samples, source)
@@ -93,9 +112,10 @@ def _mono(block: Block) -> Samples:
     """The mean over channels, float32 of shape (n_samples,). Raises CorruptAudio unless all of it is in range."""
     with np.errstate(over="ignore", invalid="ignore"):
         mono: Samples = block.samples[:, 0] if block.samples.shape[1] == 1 else block.samples.mean(axis=1)
-        peak = float(np.abs(mono).max(initial=0.0))  # NaN if any sample is
-    if not np.isfinite(peak):
+        highest, lowest = float(mono.max(initial=0.0)), float(mono.min(initial=0.0))  # NaN if any sample is
+    if not (math.isfinite(highest) and math.isfinite(lowest)):
         raise CorruptAudio("Some samples are not numbers (NaN or infinity); export the clip anew and send it again.")
+    peak = max(highest, -lowest)
     if peak > MAX_ABS_SAMPLE:
         raise CorruptAudio(
             f"Samples reach {peak:.3g}, and full scale is 1; at most {MAX_ABS_SAMPLE:g} is read. "

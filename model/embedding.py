@@ -68,6 +68,8 @@ def _run(encoder: nn.Module, clips: Sequence[Samples], device: str) -> Embedding
 def padded(clips: Sequence[Samples]) -> tuple[Tensor, Tensor]:
     """Clips -> (n_clips, n_samples) float32, zero behind each, and (n_clips,) int64 lengths, both on the CPU."""
     lengths = [len(clip) for clip in clips]
+    if len(clips) == 1:  # nothing to pad, nothing to copy
+        return torch.from_numpy(np.require(clips[0], np.float32, ["C", "W"])[None]), torch.tensor(lengths)
     batch = np.zeros((len(clips), max(lengths)), dtype=np.float32)
     for row, clip in zip(batch, clips, strict=True):
         row[: len(clip)] = clip

@@ -57,8 +57,8 @@ class EngineEncoder(nn.Module):
     def forward(self, samples: Tensor, lengths: Tensor) -> Tensor:
         """samples (batch, n_samples) float32 at 16 kHz, lengths (batch,) int64 samples -> (batch, n_embedding)."""
         found = [
-            self.session.run(None, {self.input: clip[None, :n_samples].numpy()})[0]
-            for clip, n_samples in zip(samples, lengths.tolist(), strict=True)
+            self.session.run(None, {self.input: samples[row : row + 1, :n_samples].numpy()})[0]
+            for row, n_samples in enumerate(lengths.tolist())
         ]
         return torch.from_numpy(np.concatenate(found))
 

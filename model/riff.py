@@ -1,20 +1,22 @@
-"""WAV: a header that says where the samples are and what they are; libsndfile turns them into floats.
+"""WAV: a header that says where the samples are and what they are, and the samples as floats.
 
-The header is read here, and libsndfile sees only the samples, because it repairs lying headers silently: a file that
-was cut off in an upload must be refused, and only the header tells.
+The header is read here, and where libsndfile is needed it sees only the samples, because it repairs lying headers
+silently: a file that was cut off in an upload must be refused, and only the header tells.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import soundfile
 
 from model.errors import CorruptAudio, UnsupportedAudio
 from model.track import Block, Track, decoder_errors_are_corrupt_audio
+from model.waveform import Samples
 
 _MAX_CHUNKS = 256
 _PLACEHOLDER_BYTES = 0x7FFF_0000
@@ -37,6 +39,11 @@ _ENCODINGS = {
     (_ULAW, 1): "ULAW",
 }
 """(format, bytes a sample) -> the name that libsndfile has for it."""
+_PLAIN: Mapping[str, tuple[np.dtype[np.int16] | np.dtype[np.float32], float]] = {
+    "PCM_16": (np.dtype("<i2"), 1 / 32_768),
+    "FLOAT": (np.dtype("<f4"), 1.0),
+}
+"""Numbers as they lie in memory, and what full scale is worth: there is nothing to decode."""
 _FORMATS = {_PCM: "PCM", _FLOAT: "float", _ALAW: "A-law", _ULAW: "mu-law"}
 
 
@@ -58,6 +65,11 @@ class WavLayout:
         if self.n_stated_bytes is None or self.sample_rate_hz == 0:
             return None
         return self.n_stated_bytes / self.n_frame_bytes / self.sample_rate_hz
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether reading the samples takes no decoder: nothing native looks at what a stranger wrote."""
+        return self.encoding in _PLAIN
 
     @property
     def n_missing_bytes(self) -> int:
@@ -134,9 +146,9 @@ def _chunk_follows(data: bytes, start: int) -> bool:
     return bool(start + 8 + size <= len(data))
 
 
-def open_wav(data: bytes) -> Track:
-    """Raises what `parse_wav` raises."""
-    layout = parse_wav(data)
+def open_wav(data: bytes, layout: WavLayout | None = None) -> Track:
+    """`layout` where `parse_wav` has been called already. Raises what it raises."""
+    layout = layout or parse_wav(data)
     return Track("wav", layout.sample_rate_hz, layout.channels, layout.stated_duration_s, _blocks(data, layout))
 
 
@@ -146,18 +158,31 @@ def _blocks(data: bytes, layout: WavLayout) -> Iterator[Block]:
             f"The WAV file is cut off: it states {layout.n_stated_bytes} bytes of samples and has "
             f"{layout.stop - layout.start}; send it whole."
         )
+    read = _plain if layout.is_plain else _decoded
     n_frames = max(1, _BLOCK_VALUES // layout.channels)
     for start in range(layout.start, layout.stop - layout.n_frame_bytes + 1, n_frames * layout.n_frame_bytes):
-        raw = data[start : min(start + n_frames * layout.n_frame_bytes, layout.stop)]
-        with decoder_errors_are_corrupt_audio("WAV"):
-            samples, _ = soundfile.read(
-                io.BytesIO(raw),
-                format="RAW",
-                subtype=layout.encoding,
-                endian="LITTLE",
-                samplerate=layout.sample_rate_hz,
-                channels=layout.channels,
-                dtype="float32",
-                always_2d=True,
-            )
-        yield Block(samples, layout.sample_rate_hz)
+        raw = memoryview(data)[start : min(start + n_frames * layout.n_frame_bytes, layout.stop)]
+        yield Block(read(raw, layout), layout.sample_rate_hz)
+
+
+def _plain(raw: memoryview, layout: WavLayout) -> Samples:
+    dtype, scale = _PLAIN[layout.encoding]
+    n_values = len(raw) // layout.n_frame_bytes * layout.channels
+    samples: Samples = np.multiply(np.frombuffer(raw, dtype, n_values), np.float32(scale), dtype=np.float32)
+    return samples.reshape(-1, layout.channels)
+
+
+def _decoded(raw: memoryview, layout: WavLayout) -> Samples:
+    with decoder_errors_are_corrupt_audio("WAV"):
+        samples, _ = soundfile.read(
+            io.BytesIO(raw),
+            format="RAW",
+            subtype=layout.encoding,
+            endian="LITTLE",
+            samplerate=layout.sample_rate_hz,
+            channels=layout.channels,
+            dtype="float32",
+            always_2d=True,
+        )
+    decoded: Samples = samples
+    return decoded

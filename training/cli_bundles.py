@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from model.bundle import ENCODER, ENGINE_GRAPH, PROSE, load_bundle
+from model.speech import GRAPH
 from training import export as export_stage
 from training.calibration_file import load_calibration
 from training.cli_output import console, plain_errors
 from training.describe import describe
+from training.detector_graph import export_detector
 from training.graph import add_graph
 from training.importers.imported import write_import
 from training.importers.kaldi_fbank import fbank_config
@@ -70,6 +72,14 @@ def graph(bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")]) 
         difference = add_graph(bundle)
     console.print(f"{bundle / ENGINE_GRAPH}, within {difference:.1g} of {ENCODER}", highlight=False)
     console.print(f"the bundle's SHA-256 is now {load_bundle(bundle).sha256}", highlight=False)
+
+
+@bundles.command()
+def detector(out: Annotated[Path, typer.Option(help="Where to write it.")] = GRAPH) -> None:
+    """Write the graph of the speech detector anew, from Silero's wheel; what ships was made by this."""
+    with plain_errors():
+        export_detector(out)
+    console.print(f"{out}", highlight=False)
 
 
 @bundles.command("import")

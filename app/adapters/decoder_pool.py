@@ -17,7 +17,7 @@ import numpy as np
 
 from app.adapters.decoder_child import LENGTH, READY, fill, receive, send
 from app.errors import ModelNotReady
-from model.decoding import CODEC_PADDING_S, DecodingLimits
+from model.decoding import CODEC_PADDING_S, DecodingLimits, decode_plain
 from model.errors import AudioError, AudioTooLarge, AudioTooLong, CorruptAudio, UnsupportedAudio
 from model.waveform import SAMPLE_RATE_HZ, Samples, Source, Waveform
 
@@ -56,7 +56,14 @@ class DecoderPool:
         self._n_children = n_children
 
     def decode(self, data: bytes) -> Waveform:
-        """Raises an AudioError: the child's own, or CorruptAudio where the file takes too long or kills the child."""
+        """Raises an AudioError: the child's own, or CorruptAudio where the file takes too long or kills the child.
+
+        What needs no decoder is read on this thread: a child would guard against nothing, and a hop costs more.
+        """
+        waveform = decode_plain(data, self._limits)
+        return self._decoded(data) if waveform is None else waveform
+
+    def _decoded(self, data: bytes) -> Waveform:
         child = self._idle.get()
         try:
             if child.has_ended():  # while it was idle: no fault of this file

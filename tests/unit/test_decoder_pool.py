@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ NOISE = signals.white_noise(1.0)
 UPLOADS = {
     "wav": signals.wav(NOISE),
     "wav at 48 kHz": signals.wav(NOISE, 48_000),
+    "wav of a telephone": signals.wav(NOISE, 8_000, "ULAW"),
     "flac": signals.flac(NOISE),
     "mp3": signals.mp3(NOISE),
     "ogg": signals.ogg_opus(NOISE),
@@ -109,7 +111,7 @@ def test_errors_come_through_and_the_child_goes_on(shared: DecoderPool, name: st
 
 
 def test_more_threads_than_children_take_turns(shared: DecoderPool) -> None:
-    uploads = [signals.wav(signals.white_noise(0.1 * n)) for n in range(1, 33)]
+    uploads = [signals.flac(signals.white_noise(0.1 * n)) for n in range(1, 33)]
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(shared.decode, uploads))
     for upload, waveform in zip(uploads, found, strict=True):
@@ -121,23 +123,19 @@ def test_a_child_that_died_while_idle_costs_nobody_anything() -> None:
     with lone_child() as (pool, pid):
         os.kill(pid, signal.SIGKILL)
         assert has_ended(pid)
-        assert len(pool.decode(UPLOADS["wav"]).samples) == 16_000
+        assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
 
 
 @linux_only
 def test_a_child_that_dies_of_a_file_costs_its_caller_an_error() -> None:
     with lone_child() as (pool, pid):
-
-        class Deadly(bytes):
-            """Kills the child as it is sent."""
-
-            def __len__(self) -> int:
-                os.kill(pid, signal.SIGKILL)
-                return super().__len__()
-
+        os.kill(pid, signal.SIGSTOP)  # so that it has the file when it dies
+        deadly = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+        deadly.start()
         with pytest.raises(CorruptAudio, match="could not survive the file"):
-            pool.decode(Deadly(UPLOADS["wav"]))
-        assert len(pool.decode(UPLOADS["wav"]).samples) == 16_000
+            pool.decode(UPLOADS["flac"])
+        deadly.join()
+        assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
 
 
 @linux_only
@@ -145,18 +143,26 @@ def test_a_child_that_takes_too_long_is_ended_and_replaced() -> None:
     with lone_child() as (pool, pid):
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(CorruptAudio, match=r"took more than 2 s\. Export the clip anew"):
-            pool.decode(UPLOADS["wav"])
+            pool.decode(UPLOADS["flac"])
         assert has_ended(pid)
-        assert len(pool.decode(UPLOADS["wav"]).samples) == 16_000
+        assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
 
 
 @linux_only
 def test_a_child_may_write_no_file_and_has_its_memory_bounded(shared: DecoderPool) -> None:
-    shared.decode(UPLOADS["wav"])  # its processor time is bounded with the first clip
+    shared.decode(UPLOADS["flac"])  # its processor time is bounded with the first clip
     for pid in decoders():
         assert limit_of(pid, "Max file size") == limit_of(pid, "Max core file size") == "0"
         assert int(limit_of(pid, "Max address space")) < 4 * 2**30
     assert any(limit_of(pid, "Max cpu time") != "unlimited" for pid in decoders())
+
+
+@linux_only
+@pytest.mark.parametrize("encoding", ["PCM_16", "FLOAT"])
+def test_what_needs_no_decoder_waits_for_none(encoding: str) -> None:
+    with lone_child() as (pool, pid):
+        os.kill(pid, signal.SIGSTOP)
+        assert len(pool.decode(signals.wav(NOISE, encoding=encoding)).samples) == 16_000
 
 
 @linux_only

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -13,8 +15,9 @@ from numpy.typing import NDArray
 import signals
 from model.decoding import DecodingLimits, decode
 from model.quality import NOISE_FLOOR, SpeechAssessor, assess, speech_windows
-from model.speech import SpeechDetector, load_wheel_model
+from model.speech import GRAPH, SpeechDetector
 from model.waveform import SAMPLE_RATE_HZ, Samples, Source, Waveform
+from training.detector_graph import export_detector, load_wheel_model
 
 N_WINDOW = 512
 WINDOW_S = N_WINDOW / SAMPLE_RATE_HZ
@@ -131,6 +134,7 @@ def test_clipping_is_a_flat_top_and_not_a_peak() -> None:
 def test_the_detector_has_the_numbers_of_the_wheels_own_loop(detector: SpeechDetector) -> None:
     wheel = load_wheel_model()
     clips = [signals.white_noise(3.3, seed=1), signals.tone(1.0), signals.square(0.5), signals.silence(0.05)]
+    clips.append(signals.white_noise(34.0, seed=2))  # in more than one piece
     for clip in clips:
         samples = clip[:, 0]
         theirs = wheel.audio_forward(torch.from_numpy(samples)[None], SAMPLE_RATE_HZ)[0].numpy()
@@ -144,11 +148,22 @@ def test_the_detector_has_the_numbers_of_the_wheels_own_loop_on_voices(detector:
         np.testing.assert_allclose(detector.probabilities(samples), theirs, atol=1e-4)
 
 
-def test_making_a_detector_leaves_torchs_threads_alone() -> None:
+def test_the_graph_that_ships_is_the_one_that_the_wheels_weights_make(tmp_path: Path) -> None:
+    export_detector(tmp_path / "anew.onnx")
+    shipped, anew = (
+        {weight.name: onnx.numpy_helper.to_array(weight) for weight in onnx.load(path).graph.initializer}
+        for path in (GRAPH, tmp_path / "anew.onnx")
+    )
+    assert shipped.keys() == anew.keys()
+    for name, weight in shipped.items():
+        np.testing.assert_array_equal(weight, anew[name])
+
+
+def test_loading_the_wheels_model_leaves_torchs_threads_alone() -> None:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(n_threads + 1)
     try:
-        SpeechDetector()
+        load_wheel_model()
         assert torch.get_num_threads() == n_threads + 1
     finally:
         torch.set_num_threads(n_threads)
