@@ -98,7 +98,7 @@ def test_it_serves_refuses_and_stops(environ: dict[str, str]) -> None:
 def test_told_to_stop_it_answers_whoever_is_there_and_nobody_else(environ: dict[str, str]) -> None:
     form = "multipart/form-data; boundary=b"
     head = b'--b\r\nContent-Disposition: form-data; name="audio"; filename="x"\r\n\r\n'
-    body = head + signals.wav(signals.white_noise(1.0)) + b"\r\n--b--\r\n"
+    body = head + signals.flac(signals.white_noise(1.0)) + b"\r\n--b--\r\n"
     with served(environ, "--port", "0") as (port, _, pid), ThreadPoolExecutor(3) as callers:
         decoders = children(pid)
         for decoder in decoders:
