@@ -62,7 +62,9 @@ bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed
 	@$(BIN)/python bench/public_lists.py --data $(VOICES) --json
 	@$(BIN)/python bench/encoder.py --data $(VOICES) --json
 	@$(BIN)/python bench/service.py --json
-	@set -e; for n in 10000 100000 1000000; do $(BIN)/python bench/gallery.py --speakers $$n --json; done
+	@set -e; mkdir -p runs/bench; for n in 10000 100000 1000000; do \
+	    $(BIN)/python bench/gallery.py --speakers $$n --json > runs/bench/gallery-$$n.txt; cat runs/bench/gallery-$$n.txt; done
+	@$(BIN)/python bench/growth.py --gallery-json runs/bench/gallery-*.txt --json
 	@$(BIN)/python bench/soak.py --json
 
 # The file is the same on every platform, so the wheel of one serves all, and nothing of it is installed.

@@ -1,10 +1,11 @@
 """What does identification cost beyond FAISS, and does it find whom an exact scan finds?
 
-    python bench/gallery.py --speakers 100000 [--exact-up-to 50000] [--json]
+    python bench/gallery.py --speakers 100000 [--like-voices] [--exact-up-to 50000] [--json]
 
-Speakers of 192 random dimensions in a real SQLite store, the gallery read from it, and the service's own use cases with a
-listener that hands over a planted probe. The encoder is the one that ships, timed on a clip of 3 s. What is timed runs on one
-thread, and by turns with what it is compared with; memory and start-up in a process of their own each.
+Speakers of 192 dimensions, the same spread in all of them unless told otherwise, in a real SQLite store, the gallery read
+from it, and the service's own use cases with a listener that hands over a planted probe. The encoder is the one that ships,
+timed on a clip of 3 s. What is timed runs on one thread, and by turns with what it is compared with; memory and start-up in
+a process of their own each.
 
 - over_bare_search: identify and the encoder, over a bare FAISS float16 search and the encoder (bar: 1.5)
 - top1_agreement: of 10,000 planted probes, those whose best candidate is that of a float32 scan (bar: 0.9995)
@@ -24,10 +25,9 @@ import resource
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,151 +35,26 @@ import faiss
 import numpy as np
 import record
 import torch
+from gallery_crowd import ENCODER_ID, N_EMBEDDING, SEED, Crowd, Planted, batches, fill, planted
+from gallery_service import RULE, Service, serve
 
 from app.adapters.engines import choose_engine
 from app.adapters.faiss_gallery import DEFAULT_EXACT_UP_TO, FaissGallery
 from app.adapters.faiss_index import Centroids
-from app.adapters.sql_store import SqlSpeakerStore, open_store
-from app.records import DEFAULT_TENANT, Clip, ReferenceBatch
-from app.usecases.consistency import ConsistencyRule
-from app.usecases.enroll import Enroll
+from app.adapters.sql_store import open_store
+from app.records import DEFAULT_TENANT
 from app.usecases.gallery_sync import GallerySync
-from app.usecases.identify import N_EXTRA_CANDIDATES, Identify
-from app.usecases.judging import Judge
-from app.usecases.standing import StandingRule
+from app.usecases.identify import N_EXTRA_CANDIDATES
 from model.bundle import Bundle, load_bundle
-from model.calibration import Calibration
-from model.decision import OperatingPoint, QualityGate
 from model.embedding import embed
-from model.likelihood import LikelihoodModel
-from model.quality import Quality
-from model.scoring import Embedding, unit
-from model.waveform import SAMPLE_RATE_HZ, Source
+from model.scoring import Embedding
+from model.waveform import SAMPLE_RATE_HZ
 
 ROOT = Path(__file__).resolve().parents[1]
-N_EMBEDDING = 192
-ENCODER_ID = "bench"
-SEED = 1
 N_PROBES = 10_000
 N_TURNS = 60
 CLIP_S = 3.0
-RULE = StandingRule(ENCODER_ID, 5.0)
-QUALITY = Quality(duration_s=8.0, speech_s=6.0, snr_db=25.0, clipped_fraction=0.0)
-SOURCE = Source("wav", SAMPLE_RATE_HZ, 1)
-POINT = OperatingPoint("eer", 0.0, 0.02, 0.02, (0.01, 0.03), (0.01, 0.03), 100, 100, "nothing")
-MADE_AT = "2026-01-01 00:00:00.000000"
 Say = Callable[[str], None]
-
-
-# --- who is enrolled, and who knocks ------------------------------------------------------------------------------
-
-
-def voices(n: int) -> Iterator[Embedding]:
-    """Unit vectors, (up to 10,000, N_EMBEDDING) at a time: the same ones at every call."""
-    rng = np.random.default_rng(SEED)
-    for start in range(0, n, 10_000):
-        yield unit(rng.standard_normal((min(10_000, n - start), N_EMBEDDING), dtype=np.float32))
-
-
-@dataclass(frozen=True, eq=False)
-class Planted:
-    """Probes, each at a cosine of 0.6 to 0.7 from the reference of a speaker."""
-
-    probes: Embedding
-    best: np.ndarray[Any, np.dtype[np.int64]]
-    """Numbers of the speakers with the highest cosine, by a float32 scan."""
-
-
-def planted(stored: Embedding, n: int) -> Planted:
-    rng = np.random.default_rng(SEED + 1)
-    own = stored[rng.integers(len(stored), size=n)]
-    noise = rng.standard_normal(own.shape, dtype=np.float32)
-    noise = unit(noise - np.sum(noise * own, axis=1, keepdims=True) * own)
-    cosines = rng.uniform(0.6, 0.7, (n, 1)).astype(np.float32)
-    probes = unit(cosines * own + np.sqrt(1 - cosines**2) * noise)
-    scores, best = np.full(n, -2.0, np.float32), np.zeros(n, np.int64)
-    for start in range(0, len(stored), 8192):
-        block = torch.from_numpy(probes) @ torch.from_numpy(stored[start : start + 8192]).T
-        of_block, found = (one.numpy() for one in torch.max(block, dim=1))
-        is_better = of_block > scores
-        scores[is_better] = of_block[is_better]
-        # The first row has the number 1.
-        best[is_better] = found[is_better] + start + 1
-    return Planted(probes, best)
-
-
-def fill(path: Path, n: int) -> None:
-    """A store of n speakers, each with one clip."""
-    open_store(f"sqlite:///{path}").close()
-    numbers = iter(range(1, n + 1))
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA synchronous=OFF")
-        connection.execute("BEGIN")
-        for block in voices(n):
-            ids = [next(numbers) for _ in block]
-            connection.executemany(
-                "INSERT INTO speakers VALUES (?, ?, ?, NULL, '{}', NULL, ?, ?)",
-                [(number, DEFAULT_TENANT, f"speaker-{number}", MADE_AT, MADE_AT) for number in ids],
-            )
-            connection.executemany(
-                "INSERT INTO enrollments (tenant, enrollment_id, speaker_id, encoder_id, embedding, duration_s, speech_s,"
-                " snr_db, clipped_fraction, source_format, source_sample_rate_hz, source_channels, created_at)"
-                " VALUES (?, ?, ?, ?, ?, 8.0, 6.0, 25.0, 0.0, 'wav', 16000, 1, ?)",
-                [
-                    (DEFAULT_TENANT, f"{number:032x}", f"speaker-{number}", ENCODER_ID, row.tobytes(), MADE_AT)
-                    for number, row in zip(ids, block, strict=True)
-                ],
-            )
-        connection.execute("COMMIT")
-
-
-# --- the service ---------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Told:
-    """A listener that hears what it is told."""
-
-    embedding: Embedding
-
-    def listen(self, data: bytes, name: str) -> Clip:  # noqa: ARG002 - as a Listener does
-        return Clip(QUALITY, SOURCE, self.embedding)
-
-    def listen_to_all(self, uploads: Mapping[str, bytes]) -> dict[str, Clip]:
-        return {name: self.listen(data, name) for name, data in uploads.items()}
-
-
-@dataclass(frozen=True)
-class Service:
-    store: SqlSpeakerStore
-    gallery: FaissGallery
-    listener: Told
-    identify: Identify
-    enroll: Enroll
-
-    def close(self) -> None:
-        self.gallery.close()
-        self.store.close()
-
-
-def serve(path: Path, exact_up_to: int) -> Service:
-    """The use cases on the store at this path, with the gallery filled and its index settled."""
-    store = open_store(f"sqlite:///{path}")
-    gallery = FaissGallery(ENCODER_ID, N_EMBEDDING, exact_up_to)
-    sync = GallerySync(store, gallery, RULE)
-    sync.rebuild()
-    gallery.wait()
-    likelihood = LikelihoodModel(Calibration(slope=20.0, intercept=-10.0, fit_prior=0.5), None)
-    gate = QualityGate(1.0, 3.0)
-    judge = Judge(likelihood, {POINT.name: POINT}, POINT.name, 0.5, gate, 2.0)
-    told = Told(np.zeros(N_EMBEDDING, np.float32))
-    listener: Any = told
-    identify = Identify(listener, judge, store, gallery, RULE)
-    enroll = Enroll(listener, gate, store, sync, RULE, ConsistencyRule(likelihood, -1e9))
-    return Service(store, gallery, told, identify, enroll)
-
-
-# --- what is measured ----------------------------------------------------------------------------------------------
 
 
 def by_turns(calls: Mapping[str, Callable[[int], object]], n_turns: int) -> dict[str, float]:
@@ -280,37 +155,21 @@ def enroll_extra_ms(service: Service, empty: Service, probes: Embedding, say: Sa
     return extra_ms
 
 
-def gallery_bytes(n: int) -> int:
-    """Memory that a gallery of n speakers takes; in a process of its own.
+def gallery_bytes(crowd: Crowd) -> int:
+    """Memory that a gallery of these speakers takes; in a process of its own.
 
     It is filled from memory: a store would leave its cache, and what lies between, in the figure.
     """
     use_one_thread()
     warm_up = FaissGallery(ENCODER_ID, N_EMBEDDING, 10**12)
-    warm_up.rebuild(batches(10_000))
+    warm_up.rebuild(batches(Crowd(10_000)))
     del warm_up
     before = resident_bytes()
     gallery = FaissGallery(ENCODER_ID, N_EMBEDDING, 10**12)
-    gallery.rebuild(batches(n))
+    gallery.rebuild(batches(crowd))
     taken = resident_bytes() - before
-    assert gallery.size(DEFAULT_TENANT) == n
+    assert gallery.size(DEFAULT_TENANT) == crowd.n
     return taken
-
-
-def batches(n: int) -> Iterator[ReferenceBatch]:
-    start = 1
-    for block in voices(n):
-        for at in range(0, len(block), 2048):
-            part = block[at : at + 2048]
-            yield ReferenceBatch(
-                tenants=(DEFAULT_TENANT,) * len(part),
-                numbers=np.arange(start, start + len(part), dtype=np.int64),
-                encoder_ids=(ENCODER_ID,) * len(part),
-                embeddings=part,
-                enrollment_counts=np.ones(len(part), np.int64),
-                speech_s=np.full(len(part), 6.0),
-            )
-            start += len(part)
 
 
 def start_up(path: Path, n_turns: int) -> tuple[float, float]:
@@ -357,17 +216,18 @@ def use_one_thread() -> None:
 
 
 def measure(arguments: argparse.Namespace, folder: Path, say: Say) -> dict[str, float]:
-    n, exact_up_to = arguments.speakers, arguments.exact_up_to
+    crowd, exact_up_to = Crowd(arguments.speakers, arguments.like_voices), arguments.exact_up_to
+    n = crowd.n
     full, empty = (folder / name / "vouch.db" for name in ("full", "empty"))
-    fill(full, n)
+    fill(full, crowd)
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        n_bytes = pool.apply(gallery_bytes, (n,))
+        n_bytes = pool.apply(gallery_bytes, (crowd,))
         start_s, read_s = pool.apply(start_up, (full, 5 if n <= 20_000 else 3 if n <= 200_000 else 1))
     say(
         f"{n:,} speakers: the gallery takes {n_bytes / n:.0f} bytes a reference. A start takes {start_s:.2f} s, a bare "
         f"read of the same columns {read_s:.2f} s."
     )
-    stored = np.concatenate(list(voices(n)))
+    stored = np.concatenate(list(crowd.blocks()))
     found = planted(stored, N_PROBES)
     service, nobody = serve(full, exact_up_to), serve(empty, exact_up_to)
     try:
@@ -390,6 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speakers", type=int, default=10_000)
     parser.add_argument("--exact-up-to", type=int, default=DEFAULT_EXACT_UP_TO, help="as VOUCH_GALLERY_EXACT_UP_TO")
+    parser.add_argument("--like-voices", action="store_true", help="not random in every direction, but as voices are")
     parser.add_argument("--folder", type=Path, help="for the stores, about 3 kB a speaker; a temporary one by default")
     parser.add_argument("--bundle", type=Path, default=ROOT / "bundles" / "default")
     record.add_arguments(parser)

@@ -71,7 +71,6 @@ def throughput_by_concurrency(points: Sequence[ByConcurrency], path: Path) -> No
 GALLERY_LINES: Mapping[str, str] = {
     "identify_ms": "identification of an embedding (ms)",
     "bare_search_ms": "bare index (ms)",
-    "enroll_extra_ms": "an enrollment, beyond an empty gallery's (ms)",
 }
 """What a figure of bench/gallery.py in milliseconds is called in the plot."""
 
