@@ -27,8 +27,9 @@ _N_FRAMES = 4
 _STRIDES = (1, 2, 2, 1)
 """Of the convolutions, over frames."""
 _N_STATE = 128
-_N_WINDOWS_AT_ONCE = 1024
-"""33 s: what runs at once, so that the memory of a long clip is that of a short one."""
+_N_WINDOWS_AT_ONCE = 512
+"""16 s: what runs at once, so that the memory of a long clip is that of a short one. Its largest block has 2 MiB, which the
+service's heap still keeps for the next ones."""
 
 
 class SpeechDetector:
