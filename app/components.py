@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.adapters.batching import BatchingEmbedder
+from app.adapters.c_heap import return_large_blocks
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
 from app.adapters.faiss_gallery import FaissGallery
@@ -71,6 +72,7 @@ def build(settings: Settings) -> Components:
     bundle = load_bundle(settings.bundle_path, settings.bundle_sha256)
     _judge(settings, bundle.likelihood, bundle.operating_points)  # a setting it refuses stops the start, not a request
     use_one_thread_per_worker()
+    return_large_blocks()
     embedder = open_embedder(settings.engine, bundle, choose_device(settings.device, bundle))
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)

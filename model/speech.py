@@ -22,8 +22,8 @@ N_CONTEXT_SAMPLES = 64
 """How much of the window before it the network sees with each window, and how much of its end it sees mirrored."""
 STATE_SHAPE = (1, 1, 128)
 """Of each of the LSTM's two."""
-_N_WINDOWS_AT_ONCE = 1024
-"""33 s: what runs at once, so that the memory of a long clip is that of a short one."""
+_N_WINDOWS_AT_ONCE = 512
+"""16 s: what runs at once, so that the memory of a long clip is that of a short one."""
 
 
 class SpeechDetector:

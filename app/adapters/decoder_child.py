@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.adapters.c_heap import return_large_blocks
 from model.decoding import DecodingLimits, decode
 from model.errors import AudioError
 
@@ -35,6 +36,7 @@ def main() -> None:
     import sys
 
     number, limits = sys.argv[1:]
+    return_large_blocks()
     serve(socket.socket(fileno=int(number)), DecodingLimits(**json.loads(limits)))
 
 
