@@ -1,4 +1,4 @@
-"""The SQL schema: who is enrolled, with which clips, and which requests were already answered.
+"""The SQL schema: who is enrolled, with which clips, which requests were already answered, and the service's secrets.
 
 `seq` orders rows by creation and is never used twice, so a page that ends after row n is right whatever was erased
 meanwhile. A change here needs a migration in `migrations/versions/`; a test compares the two.
@@ -125,4 +125,12 @@ idempotency = Table(
     Column("created_at", UtcDateTime, nullable=False),
     ForeignKeyConstraint(["tenant", "speaker_id"], ["speakers.tenant", "speakers.speaker_id"], ondelete="CASCADE"),
     Index(None, "tenant", "speaker_id"),
+)
+
+secrets = Table(
+    "secrets",
+    METADATA,
+    Column("name", String, primary_key=True),
+    # By the master key, with the name as its context.
+    Column("sealed", LargeBinary, nullable=False),
 )
