@@ -23,11 +23,6 @@ cli = typer.Typer(
 )
 
 
-@cli.callback()
-def _commands() -> None:
-    """Keeps `serve` a command of its own while it is the only one."""
-
-
 @cli.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default VOUCH_HOST.")] = None,
@@ -59,6 +54,22 @@ def serve(
     except VouchError as error:
         typer.echo(f"vouch: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+@cli.command("rotate-master-key")
+def rotate_master_key() -> None:
+    """Seals what the database holds under a new master key; stop the service first. Safe to run again if it is cut short."""
+    from app.adapters.rotation import rotate
+
+    try:
+        settings = load_settings()
+        rotated = rotate(settings)
+    except VouchError as error:
+        typer.echo(f"vouch: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"Sealed anew: {rotated.n_secrets} secrets of the service and {rotated.n_speakers} speakers' keys.")
+    if settings.master_key is not None:
+        typer.echo("VOUCH_MASTER_KEY: what stands behind its first key is needed no more.")
 
 
 def _log_to_stderr(settings: Settings) -> None:

@@ -35,12 +35,13 @@ import faiss
 import numpy as np
 import record
 import torch
-from gallery_crowd import ENCODER_ID, N_EMBEDDING, SEED, Crowd, Planted, batches, fill, planted
+from gallery_crowd import ENCODER_ID, MASTER, N_EMBEDDING, SEED, Crowd, Planted, batches, fill, planted
 from gallery_service import RULE, Service, serve
 
 from app.adapters.engines import choose_engine
 from app.adapters.faiss_gallery import DEFAULT_EXACT_UP_TO, FaissGallery
 from app.adapters.faiss_index import Centroids
+from app.adapters.sealing import Sealer
 from app.adapters.sql_store import open_store
 from app.records import DEFAULT_TENANT
 from app.usecases.gallery_sync import GallerySync
@@ -180,7 +181,7 @@ def start_up(path: Path, n_turns: int) -> tuple[float, float]:
         began = time.perf_counter()
         bare_read(path)
         read = time.perf_counter()
-        store = open_store(f"sqlite:///{path}")
+        store = open_store(f"sqlite:///{path}", MASTER)
         # Never inverted: that goes on in the background, while the service answers.
         sync = GallerySync(store, FaissGallery(ENCODER_ID, N_EMBEDDING, 10**12), RULE)
         opened = time.perf_counter()
@@ -194,13 +195,17 @@ def start_up(path: Path, n_turns: int) -> tuple[float, float]:
 
 
 def bare_read(path: Path) -> None:
+    """Reads and unseals, and makes nothing of it."""
+    sealer = Sealer(MASTER)
     with closing(sqlite3.connect(path)) as connection:
         cursor = connection.execute(
-            "SELECT s.seq, s.tenant, e.encoder_id, e.embedding, e.speech_s FROM speakers s LEFT JOIN enrollments e"
+            "SELECT s.seq, s.tenant, s.speaker_id, s.data_key, e.encoder_id, e.embedding, e.speech_s FROM speakers s"
+            " LEFT JOIN enrollments e"
             " ON e.tenant = s.tenant AND e.speaker_id = s.speaker_id ORDER BY s.seq, e.seq"
         )
-        while cursor.fetchmany(4096):
-            pass
+        while rows := cursor.fetchmany(4096):
+            for _, tenant, speaker_id, key, encoder_id, embedding, _ in rows:
+                sealer.of(tenant, speaker_id, key).open_bytes(embedding, encoder_id)
 
 
 def resident_bytes() -> int:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from app.adapters.master_key import MasterKey
+from app.adapters.sealing import Sealer
 from app.adapters.sql_store import open_store
 from app.records import DEFAULT_TENANT, ReferenceBatch
 from model.scoring import Embedding, unit
@@ -19,6 +21,7 @@ from model.scoring import Embedding, unit
 N_EMBEDDING = 192
 ENCODER_ID = "bench"
 SEED = 1
+MASTER = MasterKey([bytes(32)])
 MADE_AT = "2026-01-01 00:00:00.000000"
 DECAY = 32.0
 """Axes over which the spread falls by e, of voices that are made to be alike: 32 directions count then, by participation
@@ -72,24 +75,37 @@ def planted(stored: Embedding, n: int) -> Planted:
 
 def fill(path: Path, crowd: Crowd) -> None:
     """A store of these speakers, each with one clip."""
-    open_store(f"sqlite:///{path}").close()
-    numbers = iter(range(1, crowd.n + 1))
+    open_store(f"sqlite:///{path}", MASTER).close()
+    numbers, sealer = iter(range(1, crowd.n + 1)), Sealer(MASTER)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("BEGIN")
         for block in crowd.blocks():
             ids = [next(numbers) for _ in block]
+            keys = [sealer.new_key(DEFAULT_TENANT, f"speaker-{number}") for number in ids]
+            seals = [sealer.of(DEFAULT_TENANT, f"speaker-{number}", key) for number, key in zip(ids, keys, strict=True)]
             connection.executemany(
-                "INSERT INTO speakers VALUES (?, ?, ?, NULL, '{}', NULL, ?, ?)",
-                [(number, DEFAULT_TENANT, f"speaker-{number}", MADE_AT, MADE_AT) for number in ids],
+                "INSERT INTO speakers (seq, tenant, speaker_id, metadata, created_at, updated_at, data_key)"
+                " VALUES (?, ?, ?, '{}', ?, ?, ?)",
+                [
+                    (number, DEFAULT_TENANT, f"speaker-{number}", MADE_AT, MADE_AT, key)
+                    for number, key in zip(ids, keys, strict=True)
+                ],
             )
             connection.executemany(
                 "INSERT INTO enrollments (tenant, enrollment_id, speaker_id, encoder_id, embedding, duration_s, speech_s,"
                 " snr_db, clipped_fraction, source_format, source_sample_rate_hz, source_channels, created_at)"
                 " VALUES (?, ?, ?, ?, ?, 8.0, 6.0, 25.0, 0.0, 'wav', 16000, 1, ?)",
                 [
-                    (DEFAULT_TENANT, f"{number:032x}", f"speaker-{number}", ENCODER_ID, row.tobytes(), MADE_AT)
-                    for number, row in zip(ids, block, strict=True)
+                    (
+                        DEFAULT_TENANT,
+                        f"{number:032x}",
+                        f"speaker-{number}",
+                        ENCODER_ID,
+                        seal.seal(row, ENCODER_ID),
+                        MADE_AT,
+                    )
+                    for number, seal, row in zip(ids, seals, block, strict=True)
                 ],
             )
         connection.execute("COMMIT")

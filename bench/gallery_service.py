@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gallery_crowd import ENCODER_ID, N_EMBEDDING
+from gallery_crowd import ENCODER_ID, MASTER, N_EMBEDDING
 
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_store import SqlSpeakerStore, open_store
@@ -60,7 +60,7 @@ class Service:
 
 def serve(path: Path, exact_up_to: int) -> Service:
     """The use cases on the store at this path, with the gallery filled and its index settled."""
-    store = open_store(f"sqlite:///{path}")
+    store = open_store(f"sqlite:///{path}", MASTER)
     gallery = FaissGallery(ENCODER_ID, N_EMBEDDING, exact_up_to)
     sync = GallerySync(store, gallery, RULE)
     sync.rebuild()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from app.adapters.master_key import MasterKey
 from app.ports import SpeakerStore
 from app.records import DEFAULT_TENANT, Candidate, Enrolled, NewEnrollment, Reference, ReferenceBatch
 from model.quality import Quality
@@ -15,6 +16,7 @@ from model.scoring import Embedding, unit
 from model.waveform import Source
 
 N_EMBEDDING = 16
+MASTER = MasterKey([bytes(range(32))])
 ENCODER_ID = "encoder-a"
 
 

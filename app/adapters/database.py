@@ -10,12 +10,14 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, inspect, select
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from app.adapters.database_lock import DatabaseLock
 from app.adapters.engine import make_engine, parse_url, without_transactions, writing
+from app.adapters.master_key import MasterKey
 from app.adapters.readers_writer_lock import ReadersWriterLock
+from app.adapters.tables import secrets
 from app.errors import StoreError
 from app.stages import stage
 from model.errors import InvalidArgument
@@ -101,8 +103,8 @@ class Database:
             self._lock.release()
 
 
-def open_database(database_url: str) -> Database:
-    """Makes the database where there is none, and brings its schema to the newest revision.
+def open_database(database_url: str, master: MasterKey) -> Database:
+    """Makes the database where there is none, and brings its schema to the newest revision, sealing what was not.
 
     Raises StoreError where the URL cannot be used, another process owns an embedded database, or a migration fails.
     """
@@ -110,7 +112,7 @@ def open_database(database_url: str) -> Database:
     lock = _lock(url)
     try:
         with _named_errors(f"The database {url.render_as_string()} cannot be opened"):
-            migrate(url)
+            migrate(url, master)
         database = Database(make_engine(url), lock)
         database.compact_if_owed()
     except BaseException:
@@ -148,7 +150,22 @@ def _lock(url: URL) -> DatabaseLock | None:
     return lock
 
 
-def migrate(url: URL, migrations: Path = MIGRATIONS) -> None:
+def is_sealed(database_url: str) -> bool:
+    """Whether there is a database, and anything in it that only its master key opens. Raises StoreError."""
+    url = parse_url(database_url)
+    if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
+        return False
+    engine = make_engine(url)
+    try:
+        with _named_errors(f"The database {url.render_as_string()} cannot be read"), engine.begin() as connection:
+            if not inspect(connection).has_table(secrets.name):
+                return False
+            return connection.execute(select(secrets.c.name).limit(1)).first() is not None
+    finally:
+        engine.dispose()
+
+
+def migrate(url: URL, master: MasterKey, migrations: Path = MIGRATIONS) -> None:
     """Brings the schema to the newest of these revisions, in one transaction."""
     config = Config()
     # The value is interpolated, in which a percent sign is special.
@@ -159,6 +176,7 @@ def migrate(url: URL, migrations: Path = MIGRATIONS) -> None:
     try:
         with writing(engine).begin() as connection:
             config.attributes["connection"] = connection
+            config.attributes["master"] = master  # for the revision that seals
             command.upgrade(config, "head")
             if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                 raise StoreError(

@@ -100,22 +100,50 @@ def read_master_key(path: Path) -> MasterKey:
 
 def make_master_key(path: Path) -> None:
     """Writes a new key, whole or not at all. Raises SettingsError; a key that is there stays."""
-    new = path.with_name(path.name + ".new")
-    try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(new, path)  # which never replaces a key
-        new.unlink()
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise SettingsError(f"The master key {path} cannot be written ({error.strerror}).") from error
+    _write(path, [_new_key()], may_replace=False)
     _log.warning(
         "made a new master key, %s. Without it nothing of the database can be used: keep a copy elsewhere, and not beside "
         "the backups.",
         path,
     )
+
+
+def add_master_key(path: Path) -> None:
+    """Puts a new key before those that the file holds. Raises SettingsError."""
+    _write(path, [_new_key(), *_words(path)], may_replace=True)
+
+
+def keep_first_key(path: Path) -> None:
+    """Takes every other key out of the file. Raises SettingsError."""
+    _write(path, _words(path)[:1], may_replace=True)
+
+
+def _new_key() -> str:
+    return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").split()
+    except OSError as error:
+        raise SettingsError(f"The master key {path} cannot be read ({error.strerror}).") from error
+
+
+def _write(path: Path, keys: Sequence[str], *, may_replace: bool) -> None:
+    new = path.with_name(path.name + ".new")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.writelines(f"{key}\n" for key in keys)
+            file.flush()
+            os.fsync(file.fileno())
+        if may_replace:
+            new.replace(path)
+        else:
+            os.link(new, path)  # which never replaces a key
+            new.unlink()
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise SettingsError(f"The master key {path} cannot be written ({error.strerror}).") from error
 
 
 def _sync_folder(folder: Path) -> None:

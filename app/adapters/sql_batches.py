@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, func, select, type_coerce
-from sqlalchemy.types import NullType
+from sqlalchemy import Connection, func, select
 
-from app.adapters.tables import STORED_DTYPE, enrollments, speakers
+from app.adapters.sealing import STORED_DTYPE, Sealer, SpeakerSeal
+from app.adapters.tables import enrollments, speakers
+from app.errors import StoreError
 from app.records import ReferenceBatch
 from model.scoring import Embedding
 
@@ -40,9 +41,10 @@ def read_rows(connection: Connection, first: int) -> Rows:
         select(
             speakers.c.seq,
             speakers.c.tenant,
+            speakers.c.speaker_id,
+            speakers.c.data_key,
             enrollments.c.encoder_id,
-            # As the driver gives it: the column's own type would make an array of each.
-            type_coerce(enrollments.c.embedding, NullType()),
+            enrollments.c.embedding,
             enrollments.c.speech_s,
         )
         .select_from(speakers.join(enrollments))
@@ -55,12 +57,13 @@ def read_rows(connection: Connection, first: int) -> Rows:
     return rows
 
 
-def to_batches(rows: Rows) -> list[ReferenceBatch]:
+def to_batches(rows: Rows, sealer: Sealer) -> list[ReferenceBatch]:
     """One batch for each size of embedding. Speakers whose clips give no reference are left out and logged."""
     batches: list[ReferenceBatch] = []
     if not rows:
         return batches
-    numbers, tenants, encoder_ids, embeddings, speech_s = zip(*rows, strict=True)
+    numbers, tenants, _, _, encoder_ids, _, speech_s = zip(*rows, strict=True)
+    embeddings = _opened(rows, sealer)
     seqs = np.array(numbers, dtype=np.int64)
     first_rows = np.flatnonzero(np.concatenate(([True], seqs[1:] != seqs[:-1])))
     counts = np.diff(first_rows, append=len(seqs))
@@ -68,7 +71,7 @@ def to_batches(rows: Rows) -> list[ReferenceBatch]:
     n_bytes = np.fromiter(map(len, embeddings), dtype=np.int64, count=len(rows))
     smallest, largest = np.minimum.reduceat(n_bytes, first_rows), np.maximum.reduceat(n_bytes, first_rows)
     is_whole = (smallest == largest) & (smallest > 0) & (smallest % STORED_DTYPE.itemsize == 0)
-    left_out = [(first_rows[~is_whole], "the embeddings are of different sizes, or of none")]
+    left_out = [(first_rows[~is_whole], "the embeddings do not open, or are of different sizes")]
     for size in np.unique(smallest[is_whole]).tolist():
         chosen = is_whole & (smallest == size)
         of_rows = embeddings if chosen.all() else compress(embeddings, np.repeat(chosen, counts))
@@ -95,6 +98,26 @@ def to_batches(rows: Rows) -> list[ReferenceBatch]:
                 reason,
             )
     return batches
+
+
+def _opened(rows: Rows, sealer: Sealer) -> list[bytes]:
+    """The numbers of each row; none where it does not open."""
+    opened, number, seal = [], None, None
+    for own, tenant, speaker_id, data_key, encoder_id, embedding, _ in rows:
+        if own != number:
+            number, seal = own, _seal(sealer, tenant, speaker_id, data_key)
+        try:
+            opened.append(seal.open_bytes(embedding, encoder_id) if seal is not None else b"")
+        except StoreError:
+            opened.append(b"")
+    return opened
+
+
+def _seal(sealer: Sealer, tenant: str, speaker_id: str, data_key: bytes) -> SpeakerSeal | None:
+    try:
+        return sealer.of(tenant, speaker_id, data_key)
+    except StoreError:
+        return None
 
 
 def _at(column: tuple[str, ...], places: NDArray[np.int64]) -> tuple[str, ...]:

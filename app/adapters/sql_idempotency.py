@@ -20,17 +20,18 @@ def created_speaker(connection: Connection, tenant: str, idempotency: Idempotenc
         return None
     if row.enrollment_ids is not None:
         raise _conflict(row)
-    return str(row.speaker_id)
+    query = select(tables.speakers.c.speaker_id).where(tables.speakers.c.seq == row.speaker_seq)
+    return str(connection.execute(query).scalar_one())
 
 
 def enrolled_clips(
-    connection: Connection, tenant: str, speaker_id: str, idempotency: Idempotency | None
+    connection: Connection, tenant: str, number: int, idempotency: Idempotency | None
 ) -> tuple[str, ...] | None:
-    """Ids of the enrollments that this very request made before; None where it is new. Raises IdempotencyConflict."""
+    """Ids of the enrollments of the speaker with this number that this very request made before; None where it is new. Raises IdempotencyConflict."""
     row = _answered(connection, tenant, idempotency)
     if row is None:
         return None
-    if row.enrollment_ids is None or row.speaker_id != speaker_id:
+    if row.enrollment_ids is None or row.speaker_seq != number:
         raise _conflict(row)
     return tuple(row.enrollment_ids)
 
@@ -38,7 +39,7 @@ def enrolled_clips(
 def remember(
     connection: Connection,
     tenant: str,
-    speaker_id: str,
+    number: int,
     idempotency: Idempotency | None,
     enrollment_ids: Sequence[str] | None,
     now: datetime,
@@ -50,7 +51,7 @@ def remember(
                 tenant=tenant,
                 key=idempotency.key,
                 fingerprint=idempotency.fingerprint,
-                speaker_id=speaker_id,
+                speaker_seq=number,
                 enrollment_ids=None if enrollment_ids is None else list(enrollment_ids),
                 created_at=now,
             )

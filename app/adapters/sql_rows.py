@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row, Select, func, select
 
+from app.adapters.sealing import Sealer, SpeakerSeal
 from app.adapters.tables import enrollments, speakers
 from app.errors import StoreError
 from app.records import Enrollment, NewEnrollment, Reference, Speaker
@@ -64,7 +65,13 @@ def json_object(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def enrollment_values(
-    tenant: str, speaker_id: str, encoder_id: str, enrollment_id: str, clip: NewEnrollment, now: datetime
+    tenant: str,
+    speaker_id: str,
+    encoder_id: str,
+    enrollment_id: str,
+    clip: NewEnrollment,
+    seal: SpeakerSeal,
+    now: datetime,
 ) -> dict[str, Any]:
     """The row of one clip."""
     return {
@@ -72,7 +79,7 @@ def enrollment_values(
         "enrollment_id": enrollment_id,
         "speaker_id": speaker_id,
         "encoder_id": encoder_id,
-        "embedding": clip.embedding,
+        "embedding": seal.seal(clip.embedding, encoder_id),
         "duration_s": clip.quality.duration_s,
         "speech_s": clip.quality.speech_s,
         "snr_db": clip.quality.snr_db,
@@ -108,6 +115,7 @@ def reference_query() -> Select[Any]:
             speakers.c.tenant,
             speakers.c.speaker_id,
             speakers.c.display_name,
+            speakers.c.data_key,
             enrollments.c.encoder_id,
             enrollments.c.embedding,
             enrollments.c.speech_s,
@@ -118,11 +126,12 @@ def reference_query() -> Select[Any]:
     )
 
 
-def to_reference(rows: Sequence[Row[Any]]) -> Reference:
+def to_reference(rows: Sequence[Row[Any]], sealer: Sealer) -> Reference:
     """One speaker's rows, at least one -> the reference. Raises StoreError where the embeddings give none."""
     first = rows[0]
+    seal = sealer.of(first.tenant, first.speaker_id, first.data_key)
     try:
-        embedding = reference(np.stack([row.embedding for row in rows]))
+        embedding = reference(np.stack([seal.open(row.embedding, row.encoder_id) for row in rows]))
     except ValueError as error:
         raise StoreError(
             f"The enrollments of speaker {first.speaker_id!r} (tenant {first.tenant!r}) give no reference: {error}. "

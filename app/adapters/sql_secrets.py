@@ -1,23 +1,26 @@
-"""The service's own secrets: random, made once, and kept in the database under the master key.
+"""The service's own secrets: random, made once, and kept in the database under the master key; and how that key changes.
 
-So the master key can change without what was hashed or sealed under them: only these few rows are sealed anew.
+It changes without what was hashed under the secrets, and without one embedding: only keys are sealed anew.
 """
 
 from __future__ import annotations
 
 import secrets as random
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.adapters.database import Database
 from app.adapters.master_key import MasterKey, make_master_key, parse_master_key, read_master_key
-from app.adapters.tables import secrets
+from app.adapters.sealing import Sealer
+from app.adapters.tables import secrets, speakers
 from app.errors import SettingsError
 from app.settings import Settings, variable
 
 SECRET_BYTES = 32
+N_KEYS_AT_ONCE = 1000
 MASTER_KEY_FILE = "master.key"
 
 
@@ -31,15 +34,11 @@ class Secrets:
     """For keyed hashes of speakers' ids, where the id itself must not be kept."""
 
 
-def open_secrets(database: Database, settings: Settings) -> Secrets:
-    """Opens the secrets, and makes them where there are none; the master key too, where its place is the default one.
+def open_secrets(database: Database, master: MasterKey) -> Secrets:
+    """Opens the secrets, and makes them where there are none.
 
-    Raises SettingsError for a master key that is missing or unreadable, StoreError for another one than the one that the
-    database was sealed under.
+    Raises StoreError for another master key than the one that the database was sealed under.
     """
-    with database.reading() as connection:
-        is_sealed = connection.execute(select(secrets.c.name).limit(1)).first() is not None
-    master = open_master_key(settings, may_make=not is_sealed)
     try:
         with database.writing() as connection:
             return _read(connection, master)
@@ -48,9 +47,8 @@ def open_secrets(database: Database, settings: Settings) -> Secrets:
             return _read(connection, master)
 
 
-def seal_anew(database: Database, settings: Settings) -> int:
+def seal_secrets_anew(database: Database, master: MasterKey) -> int:
     """Seals every secret under the first of the master's keys. How many had been under another."""
-    master = open_master_key(settings, may_make=False)
     with database.writing() as connection:
         rows = connection.execute(select(secrets)).all()
         stale = [row for row in rows if not master.is_current(row.sealed)]
@@ -61,11 +59,32 @@ def seal_anew(database: Database, settings: Settings) -> int:
     return len(stale)
 
 
+def seal_keys_anew(database: Database, master: MasterKey) -> int:
+    """Seals every speaker's key under the first of the master's keys. How many had been under another.
+
+    In many short transactions, so that the service goes on beside it; what is done stays done if it is interrupted.
+    """
+    sealer, after, n_sealed = Sealer(master), 0, 0
+    columns = (speakers.c.seq, speakers.c.tenant, speakers.c.speaker_id, speakers.c.data_key)
+    while True:
+        with database.writing() as connection:
+            query = select(*columns).where(speakers.c.seq > after).order_by(speakers.c.seq).limit(N_KEYS_AT_ONCE)
+            rows = connection.execute(query).all()
+            if not rows:
+                return n_sealed
+            for number, tenant, speaker_id, sealed_key in rows:
+                anew = sealer.sealed_anew(tenant, speaker_id, sealed_key)
+                if anew is not None:
+                    connection.execute(update(speakers).where(speakers.c.seq == number).values(data_key=anew))
+                    n_sealed += 1
+            after = rows[-1].seq
+
+
 def open_master_key(settings: Settings, *, may_make: bool) -> MasterKey:
-    """Raises SettingsError."""
+    """Where it may, it makes one in the default place, for a database that holds nothing sealed. Raises SettingsError."""
     if settings.master_key is not None:
         return parse_master_key(settings.master_key.get_secret_value(), variable("master_key"))
-    path = settings.master_key_file or settings.data_dir / MASTER_KEY_FILE
+    path = master_key_file(settings)
     if not path.exists():
         if not may_make:
             raise SettingsError(
@@ -78,6 +97,11 @@ def open_master_key(settings: Settings, *, may_make: bool) -> MasterKey:
             )
         make_master_key(path)
     return read_master_key(path)
+
+
+def master_key_file(settings: Settings) -> Path:
+    """Where the master key is, if it is not in the environment."""
+    return settings.master_key_file or settings.data_dir / MASTER_KEY_FILE
 
 
 def _read(connection: Connection, master: MasterKey) -> Secrets:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from app.adapters import sql_rows
+from app.adapters.sealing import Sealer, SpeakerSeal, n_elements
 from app.adapters.tables import enrollments, speakers
 from app.errors import ModelMismatch, SpeakerNotFound
 from app.records import Enrolled, Speaker
@@ -32,6 +33,12 @@ def read_speaker(connection: Connection, tenant: str, speaker_id: str) -> Speake
     if row is None:
         raise speaker_not_found(speaker_id)
     return sql_rows.to_speaker(row)
+
+
+def open_seal(connection: Connection, tenant: str, speaker_id: str, sealer: Sealer) -> SpeakerSeal:
+    """Of a speaker who is there. Raises StoreError."""
+    query = select(speakers.c.data_key).where(*is_speaker(tenant, speaker_id))
+    return sealer.of(tenant, speaker_id, connection.execute(query).scalar_one())
 
 
 def lock_speaker(connection: Connection, tenant: str, speaker_id: str) -> int:
@@ -77,7 +84,6 @@ def require_alike(connection: Connection, tenant: str, speaker_id: str, encoder_
         return
     if row.encoder_id != encoder_id:
         raise ModelMismatch.between(speaker_id, row.encoder_id, encoder_id)
-    if len(row.embedding) != n_embedding:
-        raise ValueError(
-            f"encoder {encoder_id} gave embeddings of {len(row.embedding)} elements before and of {n_embedding} now"
-        )
+    n_before = n_elements(row.embedding)
+    if n_before != n_embedding:
+        raise ValueError(f"encoder {encoder_id} gave embeddings of {n_before} elements before and of {n_embedding} now")

@@ -14,6 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps
 from app.adapters.database import Database, open_database
+from app.adapters.master_key import MasterKey
+from app.adapters.sealing import Sealer
 from app.adapters.tables import enrollments as enrollment_table
 from app.adapters.tables import speakers
 from app.errors import EnrollmentNotFound, SpeakerExists, StoreError
@@ -39,9 +41,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def open_store(database_url: str, *, clock: Callable[[], datetime] = utc_now) -> SqlSpeakerStore:
+def open_store(database_url: str, master: MasterKey, *, clock: Callable[[], datetime] = utc_now) -> SqlSpeakerStore:
     """Brings the database to the newest schema and opens it. Raises StoreError with a sentence for the operator."""
-    return SqlSpeakerStore(open_database(database_url), clock=clock)
+    return SqlSpeakerStore(open_database(database_url, master), Sealer(master), clock=clock)
 
 
 # Made once: putting it together takes as long as running it.
@@ -53,8 +55,9 @@ _REFERENCES_NUMBERED = sql_rows.reference_query().where(
 class SqlSpeakerStore:
     """Fulfils `app.ports.SpeakerStore`, where the contract is written."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, database: Database, sealer: Sealer, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._database = database
+        self._sealer = sealer
         self._clock = clock
 
     def create_speaker(
@@ -84,9 +87,11 @@ class SqlSpeakerStore:
                     "is."
                 )
             now = self._clock()
-            connection.execute(insert(speakers), {**new, "created_at": now, "updated_at": now})
-            sql_idempotency.remember(connection, tenant, speaker_id, idempotency, None, now)
-            return sql_steps.read_speaker(connection, tenant, speaker_id)
+            key = self._sealer.new_key(tenant, speaker_id)
+            connection.execute(insert(speakers), {**new, "data_key": key, "created_at": now, "updated_at": now})
+            made = sql_steps.read_speaker(connection, tenant, speaker_id)
+            sql_idempotency.remember(connection, tenant, made.number, idempotency, None, now)
+            return made
 
         return self._write(work)
 
@@ -147,28 +152,28 @@ class SqlSpeakerStore:
 
         def work(connection: Connection) -> Enrolled:
             # Held to the end, so that two encoders cannot enrol one speaker at once.
-            sql_steps.lock_speaker(connection, tenant, speaker_id)
-            made_before = sql_idempotency.enrolled_clips(connection, tenant, speaker_id, idempotency)
+            number = sql_steps.lock_speaker(connection, tenant, speaker_id)
+            made_before = sql_idempotency.enrolled_clips(connection, tenant, number, idempotency)
             if made_before is not None:
                 return sql_steps.read_enrolled(connection, tenant, speaker_id, made_before)
             sql_steps.require_alike(connection, tenant, speaker_id, encoder_id, n_embedding)
-            now = self._clock()
+            now, seal = self._clock(), sql_steps.open_seal(connection, tenant, speaker_id, self._sealer)
             rows = [
-                sql_rows.enrollment_values(tenant, speaker_id, encoder_id, uuid.uuid4().hex, clip, now)
+                sql_rows.enrollment_values(tenant, speaker_id, encoder_id, uuid.uuid4().hex, clip, seal, now)
                 for clip in enrollments
             ]
             ids = [str(row["enrollment_id"]) for row in rows]
             connection.execute(insert(enrollment_table), rows)
             sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=now)
-            sql_idempotency.remember(connection, tenant, speaker_id, idempotency, ids, now)
+            sql_idempotency.remember(connection, tenant, number, idempotency, ids, now)
             return sql_steps.read_enrolled(connection, tenant, speaker_id, ids)
 
         return self._write(work)
 
     def replayed_enrollments(self, tenant: str, speaker_id: str, idempotency: Idempotency) -> Enrolled | None:
         with self._database.reading() as connection:
-            sql_steps.read_speaker(connection, tenant, speaker_id)
-            made_before = sql_idempotency.enrolled_clips(connection, tenant, speaker_id, idempotency)
+            number = sql_steps.read_speaker(connection, tenant, speaker_id).number
+            made_before = sql_idempotency.enrolled_clips(connection, tenant, number, idempotency)
             return None if made_before is None else sql_steps.read_enrolled(connection, tenant, speaker_id, made_before)
 
     def list_enrollments(self, tenant: str, speaker_id: str) -> tuple[Enrollment, ...]:
@@ -202,13 +207,13 @@ class SqlSpeakerStore:
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
         with self._database.reading() as connection:
             rows = connection.execute(sql_rows.reference_query().where(*sql_steps.is_speaker(tenant, speaker_id))).all()
-        return sql_rows.to_reference(rows) if rows and rows[0].encoder_id is not None else None
+        return sql_rows.to_reference(rows, self._sealer) if rows and rows[0].encoder_id is not None else None
 
     def find_references(self, tenant: str, numbers: Iterable[int]) -> tuple[Reference, ...]:
         with self._database.reading() as connection:
             rows = connection.execute(_REFERENCES_NUMBERED, {"tenant": tenant, "numbers": list(numbers)}).all()
         of_speakers = (list(own) for _, own in groupby(rows, key=lambda row: row.seq))
-        return tuple(sql_rows.to_reference(own) for own in of_speakers if own[0].encoder_id is not None)
+        return tuple(sql_rows.to_reference(own, self._sealer) for own in of_speakers if own[0].encoder_id is not None)
 
     def references(self) -> Iterator[ReferenceBatch]:
         after = 0
@@ -218,7 +223,8 @@ class SqlSpeakerStore:
                 first = sql_batches.next_number(connection, after)
                 if first is None:
                     return
-                batches = sql_batches.to_batches(sql_batches.read_rows(connection, first))
+                rows = sql_batches.read_rows(connection, first)
+            batches = sql_batches.to_batches(rows, self._sealer)
             yield from batches
             after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
 

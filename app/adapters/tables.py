@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import numpy as np
 from sqlalchemy import (
     JSON,
     Column,
@@ -25,11 +24,6 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
-
-from model.scoring import Embedding
-
-# Written out, whatever the machine: a database file may move from one to another.
-STORED_DTYPE = np.dtype("<f4")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -52,19 +46,6 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Float32Vector(TypeDecorator[Embedding]):
-    """A float32 array of shape (n,), stored as 4 * n little-endian bytes."""
-
-    impl = LargeBinary
-    cache_ok = True
-
-    def process_bind_param(self, value: Embedding | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 - SQLAlchemy passes it
-        return None if value is None else value.astype(STORED_DTYPE, copy=False).tobytes()
-
-    def process_result_value(self, value: bytes | None, dialect: Dialect) -> Embedding | None:  # noqa: ARG002 - SQLAlchemy passes it
-        return None if value is None else np.frombuffer(value, dtype=STORED_DTYPE).astype(np.float32)
-
-
 METADATA = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -83,6 +64,8 @@ speakers = Table(
     Column("display_name", String),
     Column("metadata", JSON, nullable=False),
     Column("consent", JSON(none_as_null=True)),
+    # By the master key (`sealing.py`).
+    Column("data_key", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("tenant", "speaker_id"),
@@ -98,7 +81,8 @@ enrollments = Table(
     Column("enrollment_id", String, nullable=False),
     Column("speaker_id", String, nullable=False),
     Column("encoder_id", String, nullable=False),
-    Column("embedding", Float32Vector, nullable=False),
+    # By the speaker's key.
+    Column("embedding", LargeBinary, nullable=False),
     Column("duration_s", Float, nullable=False),
     Column("speech_s", Float, nullable=False),
     Column("snr_db", Float),
@@ -119,12 +103,13 @@ idempotency = Table(
     Column("tenant", String, primary_key=True),
     Column("key", String, primary_key=True),
     Column("fingerprint", String, nullable=False),
-    Column("speaker_id", String, nullable=False),
+    # Not the speaker's id: what is left of an answer must not name anybody.
+    Column("speaker_seq", Integer, nullable=False),
     # NULL where the key made a speaker; a list where it enrolled clips.
     Column("enrollment_ids", JSON(none_as_null=True)),
     Column("created_at", UtcDateTime, nullable=False),
-    ForeignKeyConstraint(["tenant", "speaker_id"], ["speakers.tenant", "speakers.speaker_id"], ondelete="CASCADE"),
-    Index(None, "tenant", "speaker_id"),
+    ForeignKeyConstraint(["speaker_seq"], ["speakers.seq"], ondelete="CASCADE"),
+    Index(None, "speaker_seq"),
 )
 
 secrets = Table(

@@ -28,7 +28,7 @@ from app.stages import STAGES
 from fake_audio import N_EMBEDDING, BlockingEmbedder, FakeDecoder, FakeEmbedder, clip
 from fakes import FakeSpeakerStore
 from model.waveform import Waveform
-from samples import ENCODER_ID
+from samples import ENCODER_ID, MASTER
 
 HEARD = ["queue", "decode", "quality", "encode"]
 ROUTES = {
@@ -67,7 +67,7 @@ def scraped(client: TestClient) -> dict[str, dict[tuple[str, ...], float]]:
 def parts(database: Path, **others: Any) -> Components:
     """On the real store and the real gallery, which are what takes the time."""
     return fake_audio.components(
-        store=open_store(f"sqlite:///{database}"),
+        store=open_store(f"sqlite:///{database}", MASTER),
         gallery=FaissGallery(ENCODER_ID, N_EMBEDDING),
         **others,
     )

@@ -10,12 +10,12 @@ from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_store import open_store
 from app.components import Components
 from fake_audio import N_EMBEDDING, clip
-from samples import ENCODER_ID
+from samples import ENCODER_ID, MASTER
 
 
 def parts(database: Path) -> Components:
     return fake_audio.components(
-        store=open_store(f"sqlite:///{database}"), gallery=FaissGallery(ENCODER_ID, N_EMBEDDING)
+        store=open_store(f"sqlite:///{database}", MASTER), gallery=FaissGallery(ENCODER_ID, N_EMBEDDING)
     )
 
 

@@ -12,14 +12,14 @@ from app.adapters.sql_store import open_store
 from app.ports import Gallery, SpeakerStore
 from fakes import FakeGallery, FakeSpeakerStore
 from galleries import inverted
-from samples import ENCODER_ID, N_EMBEDDING, TickingClock
+from samples import ENCODER_ID, MASTER, N_EMBEDDING, TickingClock
 
 
 @pytest.fixture(params=["sqlite", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SpeakerStore]:
     opened: SpeakerStore
     if request.param == "sqlite":
-        opened = open_store(f"sqlite:///{tmp_path}/vouch.db", clock=TickingClock())
+        opened = open_store(f"sqlite:///{tmp_path}/vouch.db", MASTER, clock=TickingClock())
     else:
         opened = FakeSpeakerStore(TickingClock())
     yield opened

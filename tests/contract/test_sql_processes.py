@@ -17,7 +17,7 @@ from app.adapters.sql_store import open_store
 from app.errors import StoreError
 from app.records import DEFAULT_TENANT as ME
 from app.records import Idempotency
-from samples import create
+from samples import MASTER, create
 
 ROOT = Path(app.__file__).parents[1]
 N_KILLS = 3
@@ -27,8 +27,9 @@ OPEN = """
 import sys
 from app.adapters.sql_store import open_store
 from app.errors import StoreError
+from samples import MASTER
 try:
-    open_store(sys.argv[1])
+    open_store(sys.argv[1], MASTER)
 except StoreError as error:
     print(error)
 """
@@ -36,10 +37,10 @@ except StoreError as error:
 # Enrols two clips a call, without end. The speech of both is the number of the call, so halves can be told.
 ENROL = """
 import itertools, sys
-from samples import ENCODER_ID, new_enrollment
+from samples import ENCODER_ID, MASTER, new_enrollment
 from app.adapters.sql_store import open_store
 from app.records import DEFAULT_TENANT, Idempotency
-store = open_store(sys.argv[1])
+store = open_store(sys.argv[1], MASTER)
 for n in itertools.count(int(sys.argv[2])):
     clips = [new_enrollment(2 * n, speech_s=n), new_enrollment(2 * n + 1, speech_s=n)]
     done = store.add_enrollments(DEFAULT_TENANT, "alice", ENCODER_ID, clips, Idempotency(str(n), "print"))
@@ -56,24 +57,24 @@ def python(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/vouch.db"
-    store = open_store(url)
+    store = open_store(url, MASTER)
     said, _ = python(OPEN, url).communicate(timeout=30)
     assert f"is already open in process {os.getpid()}" in said
     assert "PostgreSQL" in said
     with pytest.raises(StoreError, match="is already open"):
-        open_store(url)
+        open_store(url, MASTER)
 
     store.close()
     store.close()
     said, _ = python(OPEN, url).communicate(timeout=30)
     assert said == ""
-    open_store(url).close()
+    open_store(url, MASTER).close()
 
 
 def test_what_was_acknowledged_survives_a_kill_and_nothing_is_half_done(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/vouch.db"
     journal = tmp_path / "vouch.db-journal"
-    store = open_store(url)
+    store = open_store(url, MASTER)
     create(store, "alice")
     store.close()
 
@@ -94,7 +95,7 @@ def test_what_was_acknowledged_survives_a_kill_and_nothing_is_half_done(tmp_path
         assert len(lines) >= N_CALLS_BEFORE_KILL
         acknowledged += [enrollment_id for line in lines for enrollment_id in line.split()]
 
-        store = open_store(url)
+        store = open_store(url, MASTER)
         enrollments = store.list_enrollments(ME, "alice")
         clips_by_call = Counter(enrollment.quality.speech_s for enrollment in enrollments)
         assert set(acknowledged) <= {enrollment.enrollment_id for enrollment in enrollments}

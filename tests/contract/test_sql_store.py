@@ -18,14 +18,15 @@ from sqlalchemy import event, make_url
 
 from app.adapters.database import MIGRATIONS, Database, migrate, open_database
 from app.adapters.engine import make_engine
+from app.adapters.sealing import Sealer
 from app.adapters.sql_store import SqlSpeakerStore, open_store
 from app.adapters.tables import METADATA
 from app.errors import SpeakerNotFound, StoreError
 from app.records import DEFAULT_TENANT as ME
 from app.records import Idempotency
 from model.errors import InvalidArgument
-from samples import ENCODER_ID, create, enroll, new_enrollment, speaker_ids
-from sqlite_files import opened, sqlite
+from samples import ENCODER_ID, MASTER, create, enroll, new_enrollment, speaker_ids
+from sqlite_files import opened, resealed, sqlite
 
 
 def test_everything_is_there_after_a_restart_but_the_erased(path: Path) -> None:
@@ -63,11 +64,15 @@ def test_references_are_read_in_batches(path: Path) -> None:
     sqlite(
         path,
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000) "
-        "INSERT INTO speakers (tenant, speaker_id, metadata, created_at, updated_at) "
-        "SELECT tenant, 'speaker ' || i, metadata, created_at, updated_at FROM speakers, n",
+        "INSERT INTO speakers (tenant, speaker_id, metadata, created_at, updated_at, data_key) "
+        "SELECT tenant, 'speaker ' || i, metadata, created_at, updated_at, new_key(tenant, 'speaker ' || i)"
+        " FROM speakers, n",
         "INSERT INTO enrollments (tenant, enrollment_id, speaker_id, encoder_id, embedding, duration_s, speech_s,"
         " clipped_fraction, source_format, source_sample_rate_hz, source_channels, created_at) "
-        "SELECT e.tenant, s.speaker_id, s.speaker_id, encoder_id, embedding, duration_s, speech_s, clipped_fraction,"
+        "SELECT e.tenant, s.speaker_id, s.speaker_id, encoder_id,"
+        " sealed(x'"
+        + new_enrollment(1).embedding.tobytes().hex()
+        + "', s.tenant, s.speaker_id, s.data_key, encoder_id), duration_s, speech_s, clipped_fraction,"
         " source_format, source_sample_rate_hz, source_channels, e.created_at "
         "FROM enrollments e, speakers s WHERE s.seq > 1 AND s.seq % 7",
     )
@@ -103,7 +108,7 @@ def test_every_connection_is_set_up_alike(path: Path) -> None:
 
 
 def test_a_write_holds_the_file_from_its_start_and_a_read_does_not(path: Path) -> None:
-    database = open_database(f"sqlite:///{path}")
+    database = open_database(f"sqlite:///{path}", MASTER)
     with database.reading():
         sqlite(path, "BEGIN IMMEDIATE", "ROLLBACK", busy_timeout=0)
     with database.writing(), pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -154,9 +159,9 @@ def test_a_migration_that_rebuilds_speakers_keeps_their_enrollments(path: Path, 
     shutil.copytree(MIGRATIONS, revisions)
     (revisions / "versions" / "next.py").write_text(REBUILD_SPEAKERS.format(head=head))
 
-    migrate(make_url(f"sqlite:///{path}"), revisions)
+    migrate(make_url(f"sqlite:///{path}"), MASTER, revisions)
     assert sqlite(path, "SELECT version_num, nickname FROM alembic_version, speakers") == [("next", None)]
-    store = SqlSpeakerStore(Database(make_engine(make_url(f"sqlite:///{path}"))))
+    store = SqlSpeakerStore(Database(make_engine(make_url(f"sqlite:///{path}"))), Sealer(MASTER))
     assert store.list_enrollments(ME, "alice") == done.enrollments
     store.close()
 
@@ -216,7 +221,7 @@ def test_a_file_that_is_no_database_is_refused_and_kept(path: Path) -> None:
 )
 def test_an_unusable_url_is_refused(url: str, message: str) -> None:
     with pytest.raises(StoreError, match=message) as raised:
-        open_store(url)
+        open_store(url, MASTER)
     assert "hunter2" not in str(raised.value)
 
 
@@ -241,7 +246,7 @@ def test_a_failed_opening_leaves_the_lock_free(path: Path) -> None:
 def test_a_failure_inside_leaves_nothing(path: Path) -> None:
     opened(path).close()
     engine = make_engine(make_url(f"sqlite:///{path}"))
-    store = SqlSpeakerStore(Database(engine))
+    store = SqlSpeakerStore(Database(engine), Sealer(MASTER))
     create(store, "alice")
     before = store.get_speaker(ME, "alice")
 
@@ -318,7 +323,7 @@ def test_whatever_is_broken_keeps_nobody_else_out(
         enroll(store, name, *seeds)
     store.add_enrollments(ME, "dave", "encoder-b", [new_enrollment(9, n_embedding=24)])
     last = "(SELECT max(seq) FROM enrollments WHERE speaker_id = 'alice')"
-    sqlite(path, f"UPDATE enrollments SET embedding = x'{broken.tobytes().hex()}' WHERE seq = {last}")
+    resealed(path, broken.tobytes(), f"seq = {last}")
 
     found = speaker_ids(store, store.references())
     # A clip of another length alone is an embedding, of whatever encoder.
@@ -333,8 +338,7 @@ def test_a_broken_enrollment_keeps_nobody_else_out(path: Path, caplog: pytest.Lo
     create(store, "alice", "bob")
     enroll(store, "alice", 1)
     enroll(store, "bob", 2)
-    nan = np.full(16, np.nan, "<f4").tobytes().hex()
-    sqlite(path, f"UPDATE enrollments SET embedding = x'{nan}' WHERE speaker_id = 'alice'")
+    resealed(path, np.full(16, np.nan, "<f4").tobytes(), "speaker_id = 'alice'")
 
     assert speaker_ids(store, store.references()) == [(ME, "bob")]
     assert f"number {store.get_speaker(ME, 'alice').number} " in caplog.text
