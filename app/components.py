@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from app.adapters.batching import BatchingEmbedder
 from app.adapters.c_heap import return_large_blocks
-from app.adapters.database import Database, open_database
+from app.adapters.database import open_database
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
+from app.adapters.erasures import open_erasures
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_secrets import open_secrets
 from app.adapters.sql_store import SqlSpeakerStore
@@ -79,13 +80,13 @@ def build(settings: Settings) -> Components:
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
     _make_data_dir(settings)
-    database = _open_database(settings)
+    store = _open_store(settings)
     n_threads = N_THREADS_PER_WORKER * settings.workers
     return Components(
         decoder=DecoderPool(DecodingLimits(max_duration_s=settings.max_audio_s), n_threads),
         assessor=assessor,
         embedder=embedder,
-        store=SqlSpeakerStore(database),
+        store=store,
         gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding, settings.gallery_exact_up_to),
         work=ThreadWorkQueue(n_threads, settings.queue_size, settings.max_wait_s),
         facts=_facts(bundle, embedder),
@@ -103,15 +104,15 @@ def _judge(settings: Settings, likelihood: LikelihoodModel, points: Mapping[str,
     )
 
 
-def _open_database(settings: Settings) -> Database:
-    """With its secrets, which must be readable before anything is served."""
+def _open_store(settings: Settings) -> SqlSpeakerStore:
+    """With its secrets, which must be readable before anything is served, and without whoever was erased before."""
     database = open_database(settings.store_url)
     try:
-        open_secrets(database, settings)
+        secrets = open_secrets(database, settings)
+        return SqlSpeakerStore(database, open_erasures(database, secrets, settings))
     except BaseException:
         database.close()
         raise
-    return database
 
 
 def _make_data_dir(settings: Settings) -> None:

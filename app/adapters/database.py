@@ -40,6 +40,11 @@ class Database:
         self._is_sqlite = engine.dialect.name == "sqlite"
         self._turns = ReadersWriterLock()
 
+    @property
+    def is_file(self) -> bool:
+        """One process's own, beside which other files may lie."""
+        return self._is_sqlite
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that reads. Raises StoreError."""

@@ -1,4 +1,5 @@
-"""The SQL schema: who is enrolled, with which clips, which requests were already answered, and the service's secrets.
+"""The SQL schema: who is enrolled, with which clips, which requests were already answered, the service's secrets, and
+what was erased.
 
 `seq` orders rows by creation and is never used twice, so a page that ends after row n is right whatever was erased
 meanwhile. A change here needs a migration in `migrations/versions/`; a test compares the two.
@@ -133,4 +134,12 @@ secrets = Table(
     Column("name", String, primary_key=True),
     # By the master key, with the name as its context.
     Column("sealed", LargeBinary, nullable=False),
+)
+
+erasures = Table(
+    "erasures",
+    METADATA,
+    # A keyed hash of what was erased, in hex: see erasures.py.
+    Column("mark", String, primary_key=True),
+    Column("erased_at", UtcDateTime, nullable=False),
 )
