@@ -153,8 +153,8 @@ def _lock(url: URL) -> DatabaseLock | None:
     return lock
 
 
-def migrate(url: URL, migrations: Path = MIGRATIONS) -> None:
-    """Brings the schema to the newest of these revisions, in one transaction."""
+def migrate(url: URL, migrations: Path = MIGRATIONS, revision: str = "head") -> None:
+    """Brings the schema to the newest of these revisions, or to an older one that is named, in one transaction."""
     config = Config()
     # The value is interpolated, in which a percent sign is special.
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
@@ -164,7 +164,7 @@ def migrate(url: URL, migrations: Path = MIGRATIONS) -> None:
     try:
         with writing(engine).begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
             if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                 raise StoreError(
                     f"The database {url.render_as_string()} has enrollments of speakers that are not in it. "
