@@ -22,7 +22,8 @@ import signals
 from tiny_bundle import write_tiny_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-c", "from app.cli import main; main()", "serve"]
+VOUCH = [sys.executable, "-c", "from app.cli import main; main()"]
+COMMAND = [*VOUCH, "serve"]
 WAIT_S = 60
 MIB = 1024 * 1024
 
@@ -161,6 +162,44 @@ def test_on_a_full_disk_nothing_is_half_written_and_with_space_it_goes_on(
         assert create(n_made)[0] == 201
         assert call(port, "DELETE", "/v1/speakers/speaker-0")[0] == 204
     assert any("The database cannot be written" in line for line in lines)
+
+
+def vouch(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*VOUCH, *arguments], env=environ, capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+
+
+def test_a_backup_beside_the_service_and_a_restore_without_it(environ: dict[str, str], tmp_path: Path) -> None:
+    mine = environ | {"VOUCH_DATA_DIR": str(tmp_path / "data")}
+    backup = str(tmp_path / "backup.db")
+
+    def create(speaker_id: str) -> int:
+        body = json.dumps({"speaker_id": speaker_id}).encode()
+        return call(port, "POST", "/v1/speakers", body, Content_Type="application/json")[0]
+
+    with served(mine, "--port", "0") as (port, _, _):
+        create("alice")
+        create("bob")
+        with ThreadPoolExecutor(2) as callers:
+            writes = [callers.submit(create, f"speaker-{n}") for n in range(200)]
+            done = vouch(mine, "backup", backup)
+            assert {write.result() for write in writes} == {201}
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(r"^SHA-256 [0-9a-f]{64}$", done.stdout, re.MULTILINE)
+        assert "The master key is not in it" in done.stdout
+        assert "is there already" in vouch(mine, "backup", backup).stderr
+        assert vouch(mine, "backup", backup, "--force").returncode == 0
+        assert call(port, "DELETE", "/v1/speakers/bob")[0] == 204
+        refused = vouch(mine, "restore", backup)
+        assert refused.returncode == 2
+        assert "is already open in process" in refused.stderr
+    done = vouch(mine, "restore", backup)
+    assert done.returncode == 0, done.stderr
+    assert "Restored 201 speakers and 0 enrollments" in done.stdout
+    assert "1 that were erased since the backup are erased again" in done.stdout
+    assert "vouch.db.before-restore" in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def children(pid: int) -> list[int]:
