@@ -18,7 +18,7 @@ from made_schemas import EMBEDDINGS, MARK, MASTER_KEY, SCHEMAS, SECRETS, load, r
 from samples import create
 from sqlite_files import sqlite
 
-HAS_SECRETS, HAS_ERASURES = "0002", "0004"
+HAS_SECRETS, HAS_ERASURES = "0002", "0003"
 
 
 def test_every_revision_has_a_database() -> None:
