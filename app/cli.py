@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from app.cli_backup import backup, restore
 from app.settings import Settings, load_settings, variable
 from model.errors import VouchError
 
@@ -21,11 +22,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,  # they print local variables, and uploads are among those
     help="Speaker verification that you run yourself.",
 )
-
-
-@cli.callback()
-def _commands() -> None:
-    """Keeps `serve` a command of its own while it is the only one."""
 
 
 @cli.command()
@@ -59,6 +55,10 @@ def serve(
     except VouchError as error:
         typer.echo(f"vouch: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+cli.command()(backup)
+cli.command()(restore)
 
 
 def _log_to_stderr(settings: Settings) -> None:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from app.adapters.batching import BatchingEmbedder
 from app.adapters.c_heap import return_large_blocks
+from app.adapters.database import open_database
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
+from app.adapters.erasures import open_erasures
 from app.adapters.faiss_gallery import FaissGallery
-from app.adapters.sql_store import open_store
+from app.adapters.sql_secrets import open_secrets
+from app.adapters.sql_store import SqlSpeakerStore
 from app.adapters.work_queue import ThreadWorkQueue
 from app.errors import SettingsError
 from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
@@ -77,12 +80,13 @@ def build(settings: Settings) -> Components:
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
     _make_data_dir(settings)
+    store = _open_store(settings)
     n_threads = N_THREADS_PER_WORKER * settings.workers
     return Components(
         decoder=DecoderPool(DecodingLimits(max_duration_s=settings.max_audio_s), n_threads),
         assessor=assessor,
         embedder=embedder,
-        store=open_store(settings.store_url),
+        store=store,
         gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding, settings.gallery_exact_up_to),
         work=ThreadWorkQueue(n_threads, settings.queue_size, settings.max_wait_s),
         facts=_facts(bundle, embedder),
@@ -98,6 +102,17 @@ def _judge(settings: Settings, likelihood: LikelihoodModel, points: Mapping[str,
         gate=QualityGate(settings.min_speech_s, settings.min_snr_db),
         identify_margin=settings.identify_margin,
     )
+
+
+def _open_store(settings: Settings) -> SqlSpeakerStore:
+    """With its secrets, which must be readable before anything is served, and without whoever was erased before."""
+    database = open_database(settings.store_url)
+    try:
+        secrets = open_secrets(database, settings)
+        return SqlSpeakerStore(database, open_erasures(database, secrets, settings))
+    except BaseException:
+        database.close()
+        raise
 
 
 def _make_data_dir(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
 
 from app.errors import SettingsError
 
@@ -66,6 +66,16 @@ class Settings(BaseModel):
     data_dir: Path = Field(Path("data"), description="Where the embedded store and everything else it writes live.")
     database_url: str | None = Field(
         None, description="Any SQLAlchemy URL. Without one: SQLite, `vouch.db` in the data directory."
+    )
+    master_key: SecretStr | None = Field(
+        None,
+        description="The key under which the database's secrets are sealed: 32 random bytes in base64 (`openssl rand "
+        "-base64 32`). It may be several, apart by spaces: the first one seals, each opens.",
+    )
+    master_key_file: Path | None = Field(
+        None,
+        description="A file that holds the master key, where VOUCH_MASTER_KEY does not. Without either: `master.key` in the "
+        "data directory, made at the first start.",
     )
     bundle: Path = Field(
         DEFAULT_BUNDLE,
@@ -166,6 +176,8 @@ class Settings(BaseModel):
                 f"VOUCH_UPLOAD_MEMORY_MB is {self.upload_memory_mb:g}; it must be at least twice VOUCH_MAX_UPLOAD_MB, "
                 f"which is {self.max_upload_mb:g}, or no full request fits"
             )
+        if self.master_key is not None and self.master_key_file is not None:
+            raise ValueError("VOUCH_MASTER_KEY and VOUCH_MASTER_KEY_FILE are both set; set one of them")
         if not is_loopback(self.host) and not self.allow_keyless:
             raise ValueError(
                 f"VOUCH_HOST is {self.host!r}, which is beyond loopback, and this service has no keys: whoever reaches "

@@ -1,4 +1,5 @@
-"""The SQL schema: who is enrolled, with which clips, and which requests were already answered.
+"""The SQL schema: who is enrolled, with which clips, which requests were already answered, the service's secrets, and
+what was erased.
 
 `seq` orders rows by creation and is never used twice, so a page that ends after row n is right whatever was erased
 meanwhile. A change here needs a migration in `migrations/versions/`; a test compares the two.
@@ -6,7 +7,9 @@ meanwhile. A change here needs a migration in `migrations/versions/`; a test com
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from sqlalchemy import (
@@ -26,6 +29,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from app.errors import StoreError
 from model.scoring import Embedding
 
 # Written out, whatever the machine: a database file may move from one to another.
@@ -51,6 +55,18 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        """Raises StoreError for what is no time: the file is damaged there."""
+        inner = super().result_processor(dialect, coltype)
+
+        def process(value: Any) -> datetime | None:
+            try:
+                return inner(value) if inner else value
+            except (ValueError, TypeError) as error:
+                raise StoreError("The database is damaged: it holds a time that is none. Restore a backup.") from error
+
+        return process
+
 
 class Float32Vector(TypeDecorator[Embedding]):
     """A float32 array of shape (n,), stored as 4 * n little-endian bytes."""
@@ -62,7 +78,14 @@ class Float32Vector(TypeDecorator[Embedding]):
         return None if value is None else value.astype(STORED_DTYPE, copy=False).tobytes()
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> Embedding | None:  # noqa: ARG002 - SQLAlchemy passes it
-        return None if value is None else np.frombuffer(value, dtype=STORED_DTYPE).astype(np.float32)
+        if value is None:
+            return None
+        try:
+            return np.frombuffer(value, dtype=STORED_DTYPE).astype(np.float32)
+        except (ValueError, TypeError) as error:  # not of whole numbers, or no bytes at all
+            raise StoreError(
+                "The database is damaged: it holds an embedding that is none. Restore a backup."
+            ) from error
 
 
 METADATA = MetaData(
@@ -125,4 +148,20 @@ idempotency = Table(
     Column("created_at", UtcDateTime, nullable=False),
     ForeignKeyConstraint(["tenant", "speaker_id"], ["speakers.tenant", "speakers.speaker_id"], ondelete="CASCADE"),
     Index(None, "tenant", "speaker_id"),
+)
+
+secrets = Table(
+    "secrets",
+    METADATA,
+    Column("name", String, primary_key=True),
+    # By the master key, with the name as its context.
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+erasures = Table(
+    "erasures",
+    METADATA,
+    # A keyed hash of what was erased, in hex: see erasures.py.
+    Column("mark", String, primary_key=True),
+    Column("erased_at", UtcDateTime, nullable=False),
 )
