@@ -9,6 +9,7 @@ CORPORA ?=
 DATA ?= runs/data
 RUN ?= runs/$(basename $(notdir $(RECIPE)))
 VOICES ?= ../shared/data
+KILLS ?= 300
 
 BIN := $(VENV)/bin
 # Test files over as many cores as there are, up to four: each process loads PyTorch.
@@ -32,7 +33,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-slow check bench campplus train clean torch-index
+.PHONY: help install install-dev serve test test-slow check bench faults campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +67,9 @@ bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed
 	    $(BIN)/python bench/gallery.py --speakers $$n --json > runs/bench/gallery-$$n.txt; cat runs/bench/gallery-$$n.txt; done
 	@$(BIN)/python bench/growth.py --gallery-json runs/bench/gallery-*.txt --json
 	@$(BIN)/python bench/soak.py --json
+
+faults: install-dev ## KILLS=300: kill the service so many times under load and as it starts, and check what is left
+	@$(BIN)/python bench/faults.py --kills $(KILLS)
 
 # The file is the same on every platform, so the wheel of one serves all, and nothing of it is installed.
 campplus: $(CAMPPLUS) ## fetch 3D-Speaker's CAM++, a larger and better encoder, and import it to runs/imports/campplus

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from app.cli_backup import backup, restore
 from app.settings import Settings, load_settings, variable
 from model.errors import VouchError
 
@@ -70,6 +71,10 @@ def rotate_master_key() -> None:
     typer.echo(f"Sealed anew: {rotated.n_secrets} secrets of the service and {rotated.n_speakers} speakers' keys.")
     if settings.master_key is not None:
         typer.echo("VOUCH_MASTER_KEY: what stands behind its first key is needed no more.")
+
+
+cli.command()(backup)
+cli.command()(restore)
 
 
 def _log_to_stderr(settings: Settings) -> None:

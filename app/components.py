@@ -11,6 +11,7 @@ from app.adapters.c_heap import return_large_blocks
 from app.adapters.database import is_sealed, open_database
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
+from app.adapters.erasures import open_erasures
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sealing import Sealer
 from app.adapters.sql_secrets import open_master_key, open_secrets
@@ -80,12 +81,13 @@ def build(settings: Settings) -> Components:
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
     _make_data_dir(settings)
+    store = _open_store(settings)
     n_threads = N_THREADS_PER_WORKER * settings.workers
     return Components(
         decoder=DecoderPool(DecodingLimits(max_duration_s=settings.max_audio_s), n_threads),
         assessor=assessor,
         embedder=embedder,
-        store=_open_store(settings),
+        store=store,
         gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding, settings.gallery_exact_up_to),
         work=ThreadWorkQueue(n_threads, settings.queue_size, settings.max_wait_s),
         facts=_facts(bundle, embedder),
@@ -104,12 +106,12 @@ def _judge(settings: Settings, likelihood: LikelihoodModel, points: Mapping[str,
 
 
 def _open_store(settings: Settings) -> SqlSpeakerStore:
-    """With the service's secrets, which must be readable before anything is served."""
+    """With its secrets, which must be readable before anything is served, and without whoever was erased before."""
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
     database = open_database(settings.store_url, master)
     try:
-        open_secrets(database, master)
-        return SqlSpeakerStore(database, Sealer(master))
+        secrets = open_secrets(database, master)
+        return SqlSpeakerStore(database, Sealer(master), open_erasures(database, secrets, settings))
     except BaseException:
         database.close()
         raise

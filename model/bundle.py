@@ -196,11 +196,15 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
         )
     if not card_path.is_file():
         raise BundleError(f"there is no bundle at {path}: {CARD} is missing; set VOUCH_BUNDLE to a bundle's folder")
-    sha256 = file_sha256(card_path)
+    try:
+        told = card_path.read_bytes()  # once: what is parsed is what was hashed
+    except OSError as error:
+        raise BundleError(f"{card_path} cannot be read ({error.strerror})") from error
+    sha256 = hashlib.sha256(told).hexdigest()
     if expected_sha256 is not None and sha256 != expected_sha256.lower():
         raise BundleError(f"the bundle at {path} has SHA-256 {sha256}; VOUCH_BUNDLE_SHA256 asks for {expected_sha256}")
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
+        card = json.loads(told.decode("utf-8"))
         version, files = card["format_version"], card["files"]
         if version not in (LINE_ONLY_VERSION, FORMAT_VERSION):
             raise BundleError(
@@ -228,7 +232,9 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             card=card,
             prose=(path / PROSE).read_text(encoding="utf-8") if PROSE in files else None,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise BundleError(f"the bundle at {path} cannot be read ({error})") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise BundleError(f"{card_path} is not a bundle card: {type(error).__name__} {error}") from error
     if calibration_id != expected_id:
         raise BundleError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import torch
 
 from app.adapters.batching import BatchingEmbedder
@@ -12,8 +13,9 @@ from app.errors import SettingsError
 from model.bundle import Bundle, is_graph
 from model.bundle_encoder import open_encoder_in
 from model.embedding import MIN_SAMPLES, embed
+from model.errors import BundleError
 from model.scoring import Embedding, unit
-from model.waveform import Waveform
+from model.waveform import SAMPLE_RATE_HZ, Source, Waveform
 
 ENGINES = ("auto", TORCHSCRIPT, ONNXRUNTIME)
 
@@ -43,8 +45,21 @@ def open_embedder(engine: str, bundle: Bundle, device: str) -> BundleEmbedder | 
     """The embedder that an engine's name stands for; `auto` is the fastest that embeds as TorchScript does.
 
     Raises SettingsError for a name that goes with no such bundle or device, BundleError for an encoder that cannot be
-    loaded.
+    loaded, or is not the one that its card describes.
     """
+    opened = _opened(engine, bundle, device)
+    n_embedding = len(
+        opened.embed(Waveform(np.full(SAMPLE_RATE_HZ, 0.1, np.float32), Source("wav", SAMPLE_RATE_HZ, 1)))
+    )
+    if n_embedding != bundle.n_embedding:
+        raise BundleError(
+            f"the encoder of bundle {bundle.bundle_id} gives embeddings of {n_embedding} numbers, and its card says "
+            f"{bundle.n_embedding}"
+        )
+    return opened
+
+
+def _opened(engine: str, bundle: Bundle, device: str) -> BundleEmbedder | BatchingEmbedder:
     if engine not in ENGINES:
         raise SettingsError(f"VOUCH_ENGINE is {engine!r}, which is none of this release; it has: {', '.join(ENGINES)}.")
     if is_graph(bundle.card):

@@ -17,6 +17,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.adapters.files import sync_folder
 from app.errors import SettingsError, StoreError
 
 _log = logging.getLogger("vouch")
@@ -141,17 +142,9 @@ def _write(path: Path, keys: Sequence[str], *, may_replace: bool) -> None:
         else:
             os.link(new, path)  # which never replaces a key
             new.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise SettingsError(f"The master key {path} cannot be written ({error.strerror}).") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _id_of(key: bytes) -> bytes:

@@ -80,6 +80,10 @@ def n_elements(sealed: bytes) -> int:
     return max(0, len(sealed) - N_EXTRA_BYTES) // STORED_DTYPE.itemsize
 
 
+def n_sealed_bytes(n_embedding: int) -> int:
+    return n_embedding * STORED_DTYPE.itemsize + N_EXTRA_BYTES
+
+
 def _context(tenant: str, speaker_id: str) -> bytes:
     """No tenant and no speaker's id has a NUL in it."""
     return f"{tenant}\0{speaker_id}\0".encode()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps
 from app.adapters.database import Database, open_database
+from app.adapters.erasures import UNLOGGED, Erasures
 from app.adapters.master_key import MasterKey
 from app.adapters.sealing import Sealer
 from app.adapters.tables import enrollments as enrollment_table
@@ -55,9 +56,17 @@ _REFERENCES_NUMBERED = sql_rows.reference_query().where(
 class SqlSpeakerStore:
     """Fulfils `app.ports.SpeakerStore`, where the contract is written."""
 
-    def __init__(self, database: Database, sealer: Sealer, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        erasures: Erasures = UNLOGGED,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._database = database
         self._sealer = sealer
+        self._erasures = erasures
         self._clock = clock
 
     def create_speaker(
@@ -134,8 +143,9 @@ class SqlSpeakerStore:
         return self._write(work)
 
     def erase_speaker(self, tenant: str, speaker_id: str) -> int:
-        with self._database.erasing() as connection:
+        with self._erasures.noted() as noted, self._database.erasing() as connection:
             number = sql_steps.lock_speaker(connection, tenant, speaker_id)
+            noted.speaker(connection, number, self._clock())
             # Enrollments and idempotency rows go with it: their foreign keys cascade.
             connection.execute(delete(speakers).where(speakers.c.seq == number))
         return number
@@ -187,9 +197,9 @@ class SqlSpeakerStore:
             return tuple(sql_rows.to_enrollment(row) for row in connection.execute(query))
 
     def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> int:
-        with self._database.erasing() as connection:
+        with self._erasures.noted() as noted, self._database.erasing() as connection:
             number = sql_steps.lock_speaker(connection, tenant, speaker_id)
-            sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=self._clock())
+            sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=(now := self._clock()))
             removed = connection.execute(
                 delete(enrollment_table).where(
                     enrollment_table.c.tenant == tenant,
@@ -202,6 +212,7 @@ class SqlSpeakerStore:
                     f"Speaker {speaker_id!r} has no enrollment {enrollment_id!r}. List the speaker's enrollments for "
                     "those there are."
                 )
+            noted.enrollment(connection, tenant, enrollment_id, now)
         return number
 
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:

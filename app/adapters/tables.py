@@ -1,4 +1,5 @@
-"""The SQL schema: who is enrolled, with which clips, which requests were already answered, and the service's secrets.
+"""The SQL schema: who is enrolled, with which clips, which requests were already answered, the service's secrets, and
+what was erased.
 
 `seq` orders rows by creation and is never used twice, so a page that ends after row n is right whatever was erased
 meanwhile. A change here needs a migration in `migrations/versions/`; a test compares the two.
@@ -6,7 +7,9 @@ meanwhile. A change here needs a migration in `migrations/versions/`; a test com
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -24,6 +27,8 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+
+from app.errors import StoreError
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -44,6 +49,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        """Raises StoreError for what is no time: the file is damaged there."""
+        inner = super().result_processor(dialect, coltype)
+
+        def process(value: Any) -> datetime | None:
+            try:
+                return inner(value) if inner else value
+            except (ValueError, TypeError) as error:
+                raise StoreError("The database is damaged: it holds a time that is none. Restore a backup.") from error
+
+        return process
 
 
 METADATA = MetaData(
@@ -118,4 +135,12 @@ secrets = Table(
     Column("name", String, primary_key=True),
     # By the master key, with the name as its context.
     Column("sealed", LargeBinary, nullable=False),
+)
+
+erasures = Table(
+    "erasures",
+    METADATA,
+    # A keyed hash of what was erased, in hex: see erasures.py.
+    Column("mark", String, primary_key=True),
+    Column("erased_at", UtcDateTime, nullable=False),
 )
