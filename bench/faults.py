@@ -56,6 +56,10 @@ SETTINGS = {
 KINDS = {"load": 0.45, "writing": 0.3, "starting": 0.2, "migrating": 0.05}
 
 
+class NotStarted(Exception):
+    """The service is not there after a start."""
+
+
 class Service:
     """One process of `vouch serve`, on a data directory of ours."""
 
@@ -71,14 +75,14 @@ class Service:
         deadline_s = time.monotonic() + START_S
         while time.monotonic() < deadline_s:
             if self._process.poll() is not None:
-                raise SystemExit(f"the service stopped by itself with status {self._process.returncode}")
+                raise NotStarted(f"the service stopped by itself with status {self._process.returncode}")
             try:
                 if get(self.port, "/readyz")[0] == 200:
                     return
             except OSError:
                 pass
             time.sleep(0.02)  # another process: there is nothing to wait on but its answer
-        raise SystemExit(f"the service was not ready within {START_S:g} s")
+        raise NotStarted(f"the service was not ready within {START_S:g} s")
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -262,7 +266,10 @@ def main() -> None:
     begin_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         faults = Faults(Path(folder), arguments.clients, arguments.seed)
-        faults.run(arguments.kills)
+        try:
+            faults.run(arguments.kills)
+        except NotStarted as error:
+            faults.errors.append(f"unsound: {error}")
         for error in faults.errors:
             print(error)
         figures = faults.figures()
