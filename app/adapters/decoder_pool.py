@@ -53,6 +53,8 @@ class DecoderPool:
             raise
         for child in children:
             self._idle.put(child)
+        if children[0].kept:
+            log.info("Decoders run with less protection here; they keep %s.", "; ".join(children[0].kept))
         self._n_children = n_children
 
     def decode(self, data: bytes) -> Waveform:
@@ -116,6 +118,8 @@ class _Child:
         self._max_samples = round((limits.max_duration_s + CODEC_PADDING_S + 1) * SAMPLE_RATE_HZ)
         self.n_clips = 0
         self.is_broken = True  # until it says that it is ready
+        self.kept: tuple[str, ...] = ()
+        """What the system did not let it give up."""
 
     def wait_until_ready(self) -> None:
         """Raises ModelNotReady."""
@@ -124,8 +128,9 @@ class _Child:
             told = receive(self._connection)
         except OSError as error:
             raise ModelNotReady(f"A decoder's child process did not start within {START_SECONDS:g} s.") from error
-        if told is None or json.loads(told) != READY:
+        if told is None:
             raise ModelNotReady("A decoder's child process ended as it started; its last words are above.")
+        self.kept = tuple(json.loads(told)[READY])
         self.is_broken = False
 
     def decode(self, data: bytes, max_seconds: float) -> Waveform:
