@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -38,9 +38,20 @@ _SOCKET_BUFFER_BYTES = 1024 * 1024
 class DecoderPool:
     """Fulfils `app.ports.Decoder`. Any number of threads may call it; `n_children` of them decode at once."""
 
-    def __init__(self, limits: DecodingLimits, n_children: int, max_seconds: float = MAX_SECONDS) -> None:
-        """Starts the children side by side. Raises ModelNotReady where they do not start."""
+    def __init__(
+        self,
+        limits: DecodingLimits,
+        n_children: int,
+        max_seconds: float = MAX_SECONDS,
+        died: Callable[[bytes, int | None], None] | None = None,
+    ) -> None:
+        """Starts the children side by side. Raises ModelNotReady where they do not start.
+
+        `died` is told of an upload that a child did not survive, and how it ended: its status, minus the number of a
+        signal, None where it hung. By default the log is told, without the upload.
+        """
         self._limits = limits
+        self._died = died or _log_death
         self._max_seconds = max_seconds
         self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()  # the last one used is the warmest
         children = [_Child(limits) for _ in range(n_children)]
@@ -71,6 +82,10 @@ class DecoderPool:
             if child.has_ended():  # while it was idle: no fault of this file
                 child = self._replaced(child)
             return child.decode(data, self._max_seconds)
+        except CorruptAudio:
+            if child.is_broken:
+                self._died(data, child.end_status())
+            raise
         finally:
             if child.is_broken or child.n_clips >= MAX_CLIPS:
                 child = self._replaced(child)
@@ -173,6 +188,13 @@ class _Child:
             raise CorruptAudio(_DIED)
         return samples
 
+    def end_status(self) -> int | None:
+        """Of one that ended or is about to: its status, minus the number of a signal; None where it hangs."""
+        try:
+            return self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            return None
+
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
@@ -188,6 +210,11 @@ class _Child:
         self._connection.close()
         self._process.kill()
         self._process.wait()
+
+
+def _log_death(data: bytes, status: int | None) -> None:
+    how = "hung" if status is None else f"ended with status {status}"
+    log.warning("A decoder's child process %s over an upload of %d bytes; another takes its place.", how, len(data))
 
 
 def _source(answer: Mapping[str, Any]) -> Source:
