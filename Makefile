@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+CLIPS ?= 200000
+SEED ?= 1
 RECIPE ?= default
 CORPORA ?=
 DATA ?= runs/data
@@ -33,7 +35,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-slow check bench faults campplus train clean torch-index
+.PHONY: help install install-dev serve test test-slow faults fuzz check bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +53,9 @@ test: install-dev ## install what tests need, and run them
 
 test-slow: install-dev ## the soak, fault and fuzz loops
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || test $$? = 5 # pytest's status where no test is marked slow
+
+fuzz: install-dev ## CLIPS=200000 SEED=1: damaged clips of every format through the decoders; what kills one is kept in runs/fuzz
+	@PYTHONPATH=tests $(BIN)/python tests/faults/fuzz.py --clips $(CLIPS) --seed $(SEED)
 
 check: install-dev ## lint, format, types, import contracts
 	@$(BIN)/ruff check --extend-select FIX .

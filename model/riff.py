@@ -168,7 +168,8 @@ def _blocks(data: bytes, layout: WavLayout) -> Iterator[Block]:
 def _plain(raw: memoryview, layout: WavLayout) -> Samples:
     dtype, scale = _PLAIN[layout.encoding]
     n_values = len(raw) // layout.n_frame_bytes * layout.channels
-    samples: Samples = np.multiply(np.frombuffer(raw, dtype, n_values), np.float32(scale), dtype=np.float32)
+    with np.errstate(invalid="ignore"):  # some NaNs are reported; all of them are refused later on
+        samples: Samples = np.multiply(np.frombuffer(raw, dtype, n_values), np.float32(scale), dtype=np.float32)
     return samples.reshape(-1, layout.channels)
 
 

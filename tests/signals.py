@@ -219,10 +219,20 @@ def raw_wav(
 # --- real voices ------------------------------------------------------------------------------------------------------
 
 
+def _data_folder() -> Path:
+    beside_the_repository = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("VOUCH_TEST_DATA") or beside_the_repository)
+
+
+def data_folder_or_none() -> Path | None:
+    """For what is no test, or does without."""
+    folder = _data_folder()
+    return folder if (folder / "manifest.csv").is_file() else None
+
+
 def data_folder() -> Path:
     """The folder of real voices. Skips the calling test where it is absent."""
-    beside_the_repository = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("VOUCH_TEST_DATA") or beside_the_repository)
+    folder = _data_folder()
     if not (folder / "manifest.csv").is_file():
         pytest.skip(f"needs real voices: no manifest.csv in {folder} (set VOUCH_TEST_DATA to a folder that has one)")
     return folder

@@ -1,7 +1,8 @@
 """What runs in a decoder's child process: uploads in, waveforms out, and no way to hurt anybody else.
 
-The decoders read what strangers made, in native code that has had holes. A child has no network library loaded, may write
-no file, and has its memory and its seconds for a clip bounded; where it dies, one caller gets an error.
+The decoders read what strangers made, in native code that has had holes. A child has its memory and its seconds for a
+clip bounded, and gives up files, the network, other processes and root's rights before the first of them
+(`confinement`); where it dies, one caller gets an error.
 
 A message is a length and so many bytes. Of an upload there are two: how many seconds it may take, as JSON, and its bytes.
 Of an answer there are one or two: what it is, as JSON, and the samples. Nothing is pickled, so that a child that was
@@ -19,12 +20,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import av.subtitles.stream  # noqa: F401  # else loaded at its first use, when nothing can be read any more
+
 from app.adapters.c_heap import return_large_blocks
+from app.adapters.confinement import confine
 from model.decoding import DecodingLimits, decode
 from model.errors import AudioError
 
 LENGTH = struct.Struct("<Q")
-READY = {"ready": True}
+READY = "ready"
+"""Key of a child's first words: a list of what it could not give up."""
 
 MEMORY_BYTES = 768 * 1024 * 1024
 """Beyond what the program itself takes: two minutes at 192 kHz in eight channels are decoded block by block, and the
@@ -44,7 +49,7 @@ def serve(connection: socket.socket, limits: DecodingLimits) -> None:
     """Until the other side closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the service ends its children by itself
     _bound_resources()
-    send(connection, READY)
+    send(connection, {READY: confine()})
     while (asked := receive(connection)) is not None:
         data = receive(connection)
         if data is None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -38,9 +38,20 @@ _SOCKET_BUFFER_BYTES = 1024 * 1024
 class DecoderPool:
     """Fulfils `app.ports.Decoder`. Any number of threads may call it; `n_children` of them decode at once."""
 
-    def __init__(self, limits: DecodingLimits, n_children: int, max_seconds: float = MAX_SECONDS) -> None:
-        """Starts the children side by side. Raises ModelNotReady where they do not start."""
+    def __init__(
+        self,
+        limits: DecodingLimits,
+        n_children: int,
+        max_seconds: float = MAX_SECONDS,
+        died: Callable[[bytes, int | None], None] | None = None,
+    ) -> None:
+        """Starts the children side by side. Raises ModelNotReady where they do not start.
+
+        `died` is told of an upload that a child did not survive, and how it ended: its status, minus the number of a
+        signal, None where it hung. By default the log is told, without the upload.
+        """
         self._limits = limits
+        self._died = died or _log_death
         self._max_seconds = max_seconds
         self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()  # the last one used is the warmest
         children = [_Child(limits) for _ in range(n_children)]
@@ -53,6 +64,8 @@ class DecoderPool:
             raise
         for child in children:
             self._idle.put(child)
+        if children[0].kept:
+            log.info("Decoders run with less protection here; they keep %s.", "; ".join(children[0].kept))
         self._n_children = n_children
 
     def decode(self, data: bytes) -> Waveform:
@@ -69,6 +82,10 @@ class DecoderPool:
             if child.has_ended():  # while it was idle: no fault of this file
                 child = self._replaced(child)
             return child.decode(data, self._max_seconds)
+        except CorruptAudio:
+            if child.is_broken:
+                self._died(data, child.end_status())
+            raise
         finally:
             if child.is_broken or child.n_clips >= MAX_CLIPS:
                 child = self._replaced(child)
@@ -116,6 +133,8 @@ class _Child:
         self._max_samples = round((limits.max_duration_s + CODEC_PADDING_S + 1) * SAMPLE_RATE_HZ)
         self.n_clips = 0
         self.is_broken = True  # until it says that it is ready
+        self.kept: tuple[str, ...] = ()
+        """What the system did not let it give up."""
 
     def wait_until_ready(self) -> None:
         """Raises ModelNotReady."""
@@ -124,8 +143,9 @@ class _Child:
             told = receive(self._connection)
         except OSError as error:
             raise ModelNotReady(f"A decoder's child process did not start within {START_SECONDS:g} s.") from error
-        if told is None or json.loads(told) != READY:
+        if told is None:
             raise ModelNotReady("A decoder's child process ended as it started; its last words are above.")
+        self.kept = tuple(json.loads(told)[READY])
         self.is_broken = False
 
     def decode(self, data: bytes, max_seconds: float) -> Waveform:
@@ -168,6 +188,13 @@ class _Child:
             raise CorruptAudio(_DIED)
         return samples
 
+    def end_status(self) -> int | None:
+        """Of one that ended or is about to: its status, minus the number of a signal; None where it hangs."""
+        try:
+            return self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            return None
+
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
@@ -183,6 +210,11 @@ class _Child:
         self._connection.close()
         self._process.kill()
         self._process.wait()
+
+
+def _log_death(data: bytes, status: int | None) -> None:
+    how = "hung" if status is None else f"ended with status {status}"
+    log.warning("A decoder's child process %s over an upload of %d bytes; another takes its place.", how, len(data))
 
 
 def _source(answer: Mapping[str, Any]) -> Source:

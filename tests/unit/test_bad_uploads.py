@@ -256,3 +256,9 @@ def test_running_out_of_memory_and_interrupts_are_not_the_uploads_fault() -> Non
 def test_decoding_loads_no_network_library() -> None:
     script = "import sys, model.decoding; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_signalling_nan_is_refused_without_a_warning() -> None:
+    samples = np.full(800, 0x7F80_0001, np.uint32).tobytes()
+    with pytest.raises(CorruptAudio, match="NaN"):
+        decode(signals.raw_wav(samples, bits=32, tag=3), LIMITS)
