@@ -40,6 +40,11 @@ class Database:
         self._is_sqlite = engine.dialect.name == "sqlite"
         self._turns = ReadersWriterLock()
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this process alone has it."""
+        return self._is_sqlite
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that reads. Raises StoreError."""

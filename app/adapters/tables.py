@@ -1,4 +1,4 @@
-"""The SQL schema: who is enrolled, with which clips, which requests were already answered, and the service's secrets.
+"""The SQL schema: who is enrolled, with which clips, which requests were answered, who may ask, the service's secrets.
 
 `seq` orders rows by creation and is never used twice, so a page that ends after row n is right whatever was erased
 meanwhile. A change here needs a migration in `migrations/versions/`; a test compares the two.
@@ -133,4 +133,22 @@ secrets = Table(
     Column("name", String, primary_key=True),
     # By the master key, with the name as its context.
     Column("sealed", LargeBinary, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("key_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    # A keyed hash, under a secret that is sealed.
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    UniqueConstraint("key_id"),
+    sqlite_autoincrement=True,
 )
