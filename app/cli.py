@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from app.cli_keys import keys
 from app.settings import Settings, load_settings, variable
 from model.errors import VouchError
 
@@ -23,9 +24,7 @@ cli = typer.Typer(
 )
 
 
-@cli.callback()
-def _commands() -> None:
-    """Keeps `serve` a command of its own while it is the only one."""
+cli.add_typer(keys, name="keys")
 
 
 @cli.command()
