@@ -59,6 +59,7 @@ ENV PATH=/opt/vouch/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     VOUCH_HOST=0.0.0.0 \
     VOUCH_DATA_DIR=/data \
+    VOUCH_BOOTSTRAP_KEY_FILE=/data/bootstrap.key \
     VOUCH_BUNDLE=/opt/vouch/bundles/default
 USER 10001:10001
 WORKDIR /data

@@ -10,6 +10,7 @@ import typer
 import uvicorn
 
 from app.cli_backup import backup, restore
+from app.cli_keys import keys
 from app.settings import Settings, load_settings, variable
 from model.errors import VouchError
 
@@ -22,6 +23,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,  # they print local variables, and uploads are among those
     help="Speaker verification that you run yourself.",
 )
+
+
+cli.add_typer(keys, name="keys")
 
 
 @cli.command()

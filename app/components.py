@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from app.access import SCOPES, KeyHasher
 from app.adapters.batching import BatchingEmbedder
+from app.adapters.bootstrap_key import write_bootstrap_key
 from app.adapters.c_heap import return_large_blocks
-from app.adapters.database import is_sealed, open_database
+from app.adapters.database import Database, is_sealed, open_database
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
 from app.adapters.erasures import open_erasures
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sealing import Sealer
-from app.adapters.sql_secrets import open_master_key, open_secrets
+from app.adapters.sql_keys import SqlKeyStore
+from app.adapters.sql_secrets import Secrets, open_master_key, open_secrets
 from app.adapters.sql_store import SqlSpeakerStore
 from app.adapters.work_queue import ThreadWorkQueue
 from app.errors import SettingsError
 from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
-from app.records import ModelFacts
-from app.settings import Settings
+from app.records import DEFAULT_TENANT, ModelFacts
+from app.settings import Settings, is_loopback
 from app.usecases.catalogue import UseCases, assemble
 from app.usecases.judging import Judge
+from app.usecases.keys import ApiKeys
 from model.bundle import Bundle, load_bundle
 from model.decision import OperatingPoint, QualityGate
 from model.decoding import DecodingLimits
@@ -47,6 +52,7 @@ class Components:
     gallery: Gallery
     work: WorkQueue
     facts: ModelFacts
+    keys: ApiKeys
 
     def use_cases(self, settings: Settings) -> UseCases:
         """Raises UnknownOperatingPoint where the bundle lacks the default one."""
@@ -58,6 +64,7 @@ class Components:
             gallery=self.gallery,
             work=self.work,
             judge=_judge(settings, self.facts.likelihood, self.facts.operating_points),
+            keys=self.keys,
             enroll_min_speech_s=settings.enroll_min_speech_s,
             enroll_min_llr=settings.enroll_min_llr,
             embeddings_enabled=settings.embeddings_enabled,
@@ -68,6 +75,7 @@ class Components:
         self.decoder.close()
         self.embedder.close()
         self.gallery.close()
+        self.keys.write_uses()
         self.store.close()
 
 
@@ -81,7 +89,7 @@ def build(settings: Settings) -> Components:
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
     _make_data_dir(settings)
-    store = _open_store(settings)
+    store, keys = _open_store(settings)
     n_threads = N_THREADS_PER_WORKER * settings.workers
     return Components(
         decoder=DecoderPool(DecodingLimits(max_duration_s=settings.max_audio_s), n_threads),
@@ -91,6 +99,7 @@ def build(settings: Settings) -> Components:
         gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding, settings.gallery_exact_up_to),
         work=ThreadWorkQueue(n_threads, settings.queue_size, settings.max_wait_s),
         facts=_facts(bundle, embedder),
+        keys=keys,
     )
 
 
@@ -105,16 +114,57 @@ def _judge(settings: Settings, likelihood: LikelihoodModel, points: Mapping[str,
     )
 
 
-def _open_store(settings: Settings) -> SqlSpeakerStore:
-    """With its secrets, which must be readable before anything is served, and without whoever was erased before."""
+@contextmanager
+def open_keys(settings: Settings) -> Iterator[ApiKeys]:
+    """The keys alone, for a command. Raises StoreInUse where a service has the database."""
+    _make_data_dir(settings)
+    master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
+    database = open_database(settings.store_url, master)
+    try:
+        yield _keys(database, open_secrets(database, master))
+    finally:
+        database.close()
+
+
+def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys]:
+    """With its secrets, which must be readable, and the keys that the address asks for, before anything is served; and
+    without whoever was erased before.
+    """
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
     database = open_database(settings.store_url, master)
     try:
         secrets = open_secrets(database, master)
-        return SqlSpeakerStore(database, Sealer(master), open_erasures(database, secrets, settings))
+        keys = _keys(database, secrets)
+        _require_keys_beyond_loopback(keys, settings)
+        return SqlSpeakerStore(database, Sealer(master), open_erasures(database, secrets, settings)), keys
     except BaseException:
         database.close()
         raise
+
+
+def _keys(database: Database, secrets: Secrets) -> ApiKeys:
+    return ApiKeys(SqlKeyStore(database), KeyHasher(secrets.api_keys))
+
+
+def _require_keys_beyond_loopback(keys: ApiKeys, settings: Settings) -> None:
+    """Makes the first key where there is a file for it. Raises SettingsError where there is none."""
+    if keys.are_required or is_loopback(settings.host) or settings.allow_keyless:
+        return
+    if settings.bootstrap_key_file is None:
+        raise SettingsError(
+            f"VOUCH_HOST is {settings.host!r}, which is beyond loopback, and this service has no keys: whoever reaches "
+            "it could enrol, verify and erase. Make a key with `vouch keys create NAME --scope admin`, or listen on "
+            "127.0.0.1, or set VOUCH_ALLOW_KEYLESS=1 where something else, such as a proxy that authenticates, stands "
+            "in front of it."
+        )
+    made = keys.new("bootstrap", DEFAULT_TENANT, SCOPES)
+    # The file first: a key that nobody could read would lock everybody out.
+    write_bootstrap_key(settings.bootstrap_key_file, made.text)
+    keys.add(made.key)
+    log.warning(
+        "made a first API key with every scope; it is in %s. Make others with it, then revoke it.",
+        settings.bootstrap_key_file,
+    )
 
 
 def _make_data_dir(settings: Settings) -> None:

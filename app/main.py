@@ -11,17 +11,22 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
-from app.api import error_handlers, openapi, route_enrollments, route_service, route_speakers, route_voice
+from app.api import error_handlers, openapi, route_enrollments, route_keys, route_service, route_speakers, route_voice
 from app.api.admission import Admission
-from app.api.keyless import KeylessGuard
+from app.api.guard import AccessGuard
 from app.api.metrics import Metrics
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.service import Service
 from app.api.uploads import UploadLimits, UploadMemory
 from app.components import Components, build
 from app.settings import N_BYTES_PER_MB, Settings, load_settings
+from app.usecases.keys import ApiKeys
+from app.usecases.rate_limits import RateLimits
 
 log = logging.getLogger("vouch")
+
+NOTE_USES_EVERY_S = 300
+"""A commit for all the keys that were used meanwhile."""
 
 
 def create_app(settings: Settings, components: Components | None = None) -> FastAPI:
@@ -37,7 +42,11 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         try:
             app.state.service = await asyncio.to_thread(_start, settings, parts)
             metrics.describe(parts.facts, parts.work, app.version)
-            yield
+            noting = asyncio.create_task(_note_uses(parts.keys))
+            try:
+                yield
+            finally:
+                noting.cancel()
         finally:
             app.state.service = None
             await asyncio.to_thread(parts.close)
@@ -54,23 +63,22 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         generate_unique_id_function=lambda route: route.name,  # `compare`, as generated clients should call it
     )
     app.state.metrics = metrics  # they are there before the service is
-    routers = [routes.router for routes in (route_voice, route_speakers, route_enrollments, route_service)]
+    routers = [routes.router for routes in (route_voice, route_speakers, route_enrollments, route_keys, route_service)]
     upload_routes = [route for router in routers for route in router.routes if openapi.takes_form(route)]
     # The last one added is the first to see a request.
     app.add_middleware(BodyLimit, max_file_bytes=settings.max_upload_bytes, upload_routes=upload_routes)
     app.add_middleware(Admission, upload_routes=upload_routes)
-    app.add_middleware(KeylessGuard, loopback_only=not settings.allow_keyless)
+    app.add_middleware(
+        AccessGuard,
+        routes=[route for router in routers for route in router.routes],
+        allow_keyless=settings.allow_keyless,
+        limits=RateLimits(settings.rate_limit_per_minute, settings.verify_limit_per_minute),
+    )
     app.add_middleware(RequestContext, metrics=metrics)
     for router in routers:
         app.include_router(router)
     error_handlers.install(app)
     openapi.install(app)
-    if settings.allow_keyless:
-        log.warning(
-            "VOUCH_ALLOW_KEYLESS is set: whoever reaches %s:%d may enrol, verify and erase.",
-            settings.host,
-            settings.port,
-        )
     return app
 
 
@@ -84,9 +92,22 @@ def from_environment() -> FastAPI:
     return app
 
 
+async def _note_uses(keys: ApiKeys) -> None:
+    """Until the service stops, which notes the rest."""
+    while True:
+        await asyncio.sleep(NOTE_USES_EVERY_S)
+        await asyncio.to_thread(keys.write_uses)
+
+
 def _start(settings: Settings, components: Components) -> Service:
     use_cases = components.use_cases(settings)
     use_cases.sync.rebuild()
+    if settings.allow_keyless and not use_cases.keys.are_required:
+        log.warning(
+            "VOUCH_ALLOW_KEYLESS is set: whoever reaches %s:%d may enrol, verify and erase.",
+            settings.host,
+            settings.port,
+        )
     return Service(
         use_cases=use_cases,
         facts=components.facts,

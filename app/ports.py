@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from app.access import ApiKey
 from app.records import (
     Candidate,
     Enrolled,
@@ -169,6 +171,36 @@ class Gallery(Protocol):
 
     def close(self) -> None:
         """Ends what runs in the background."""
+        ...
+
+
+class KeyStore(Protocol):
+    """API keys as records. None is ever removed: a service that had a key once never falls back to having none.
+
+    Raises StoreError where the database cannot be used.
+    """
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may write keys at the same time."""
+        ...
+
+    def load(self) -> tuple[ApiKey, ...]:
+        """Every key, oldest first."""
+        ...
+
+    def find(self, key_id: str) -> ApiKey | None: ...
+
+    def add(self, key: ApiKey, ended: ApiKey | None = None) -> None:
+        """Durable once it returns. `ended` is another one, whose end is written in the same transaction, or not at all."""
+        ...
+
+    def end(self, key: ApiKey) -> None:
+        """Writes when the key expires and when it was revoked. A revocation is never taken back."""
+        ...
+
+    def note_uses(self, used: Mapping[str, datetime]) -> None:
+        """When each key was last used, by its id."""
         ...
 
 

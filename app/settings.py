@@ -22,6 +22,8 @@ from app.errors import SettingsError
 PREFIX = "VOUCH_"
 DEFAULT_BUNDLE = Path("bundles/default")
 N_BYTES_PER_MB = 1024 * 1024
+CLIENT_VARIABLES = frozenset({"VOUCH_API_KEY", "VOUCH_URL"})
+"""What commands that call a service read. They may stand beside a service's own."""
 _SERVICE_LINK = re.compile(r"VOUCH_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 """What Kubernetes sets in every pod beside a Service named `vouch`; `VOUCH_PORT` is one of them too."""
 
@@ -62,6 +64,20 @@ class Settings(BaseModel):
         False,
         description="Lets a service without keys listen beyond loopback and answer to any `Host`; whoever reaches it "
         "may then enrol, verify and erase. A warning is logged.",
+    )
+    bootstrap_key_file: Path | None = Field(
+        None,
+        description="Where a service that listens beyond loopback and has no API keys writes a first one, with every "
+        "scope, instead of refusing to start.",
+    )
+    rate_limit_per_minute: int = Field(
+        6000, ge=0, le=1_000_000, description="Calls a minute with one key; past it 429. 0: no limit."
+    )
+    verify_limit_per_minute: int = Field(
+        30,
+        ge=0,
+        le=1_000_000,
+        description="Verifications of one speaker a minute with one key; past it 429. 0: no limit.",
     )
     data_dir: Path = Field(Path("data"), description="Where the embedded store and everything else it writes live.")
     database_url: str | None = Field(
@@ -178,12 +194,6 @@ class Settings(BaseModel):
             )
         if self.master_key is not None and self.master_key_file is not None:
             raise ValueError("VOUCH_MASTER_KEY and VOUCH_MASTER_KEY_FILE are both set; set one of them")
-        if not is_loopback(self.host) and not self.allow_keyless:
-            raise ValueError(
-                f"VOUCH_HOST is {self.host!r}, which is beyond loopback, and this service has no keys: whoever reaches "
-                "it could enrol, verify and erase. Listen on 127.0.0.1, or set VOUCH_ALLOW_KEYLESS=1 where something "
-                "else, such as a proxy that authenticates, stands in front of it"
-            )
         return self
 
     @property
@@ -220,7 +230,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             _service_link(f"{variable('port')} is {found[variable('port')]!r}, which is no port number.")
         )
     for name in sorted(found):
-        if name.startswith(PREFIX) and name not in fields:
+        if name.startswith(PREFIX) and name not in fields and name not in CLIENT_VARIABLES:
             raise SettingsError(_unknown(name, list(fields)))
     try:
         return Settings.model_validate({field: found[name].strip() for name, field in fields.items() if name in found})

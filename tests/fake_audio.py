@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from app.access import KeyHasher
 from app.adapters.work_queue import ThreadWorkQueue
 from app.components import Components
 from app.ports import SpeakerStore, WorkQueue
 from app.records import ModelFacts
 from app.settings import Settings
-from fakes import FakeGallery, FakeSpeakerStore
+from app.usecases.keys import ApiKeys
+from fakes import FakeGallery, FakeKeyStore, FakeSpeakerStore
 from model.calibration import Calibration, Term
 from model.decision import OperatingPoint
 from model.errors import AudioTooLong, CorruptAudio, UnsupportedAudio
@@ -219,6 +221,7 @@ def components(
     embedder: FakeEmbedder | None = None,
     decoder: FakeDecoder | None = None,
     work: WorkQueue | None = None,
+    keys: ApiKeys | None = None,
 ) -> Components:
     """The service's parts, all of them fakes but for the queue."""
     embedder = embedder or FakeEmbedder()
@@ -230,7 +233,13 @@ def components(
         gallery=gallery or FakeGallery(embedder.encoder_id, N_EMBEDDING),
         work=work or ThreadWorkQueue(2, 8),
         facts=facts(embedder.encoder_id),
+        keys=keys or api_keys(),
     )
+
+
+def api_keys() -> ApiKeys:
+    """None yet."""
+    return ApiKeys(FakeKeyStore(), KeyHasher(b"a secret of the tests"))
 
 
 def settings(**changes: Any) -> Settings:

@@ -1,17 +1,18 @@
-"""SpeakerStore and Gallery in memory, held to the adapters' own contract tests."""
+"""SpeakerStore, KeyStore and Gallery in memory, held to the adapters' own contract tests."""
 
 from __future__ import annotations
 
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from app.access import ApiKey
 from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerExists, SpeakerNotFound
 from app.records import (
     Candidate,
@@ -257,6 +258,35 @@ class FakeSpeakerStore:
     ) -> None:
         if idempotency:
             self._answered[tenant, idempotency.key] = _Answered(idempotency.fingerprint, speaker_id, enrollment_ids)
+
+
+class FakeKeyStore:
+    """Fulfils `app.ports.KeyStore`."""
+
+    def __init__(self, is_shared: bool = False) -> None:
+        self.is_shared = is_shared
+        self._keys: dict[str, ApiKey] = {}
+
+    def load(self) -> tuple[ApiKey, ...]:
+        return tuple(self._keys.values())
+
+    def find(self, key_id: str) -> ApiKey | None:
+        return self._keys.get(key_id)
+
+    def add(self, key: ApiKey, ended: ApiKey | None = None) -> None:
+        self._keys[key.key_id] = key
+        if ended is not None:
+            self.end(ended)
+
+    def end(self, key: ApiKey) -> None:
+        known = self._keys[key.key_id]
+        self._keys[key.key_id] = replace(
+            known, expires_at=key.expires_at, revoked_at=known.revoked_at or key.revoked_at
+        )
+
+    def note_uses(self, used: Mapping[str, datetime]) -> None:
+        for key_id, used_at in used.items():
+            self._keys[key_id] = replace(self._keys[key_id], last_used_at=used_at)
 
 
 class FakeGallery:

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from app.errors import StoreError
+from app.errors import StoreError, StoreInUse
 
 
 class DatabaseLock:
@@ -16,7 +16,7 @@ class DatabaseLock:
     """
 
     def __init__(self, database: Path) -> None:
-        """Raises StoreError where another process, or this one, already holds the lock."""
+        """Raises StoreInUse where another process, or this one, already holds the lock; StoreError where it cannot be."""
         path = database.with_name(database.name + ".lock")
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -30,7 +30,7 @@ class DatabaseLock:
         except OSError as error:
             owner = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
-            raise StoreError(
+            raise StoreInUse(
                 f"The database {database} is already open in process {owner}, and an embedded database serves one "
                 "process only. Stop that process, or set VOUCH_DATABASE_URL to a PostgreSQL server that several share."
             ) from error

@@ -1,5 +1,5 @@
-"""The SQL schema: who is enrolled, with which clips, which requests were already answered, the service's secrets, and
-what was erased.
+"""The SQL schema: who is enrolled, with which clips, which requests were answered, who may ask, the service's secrets,
+and what was erased.
 
 `seq` orders rows by creation and is never used twice, so a page that ends after row n is right whatever was erased
 meanwhile. A change here needs a migration in `migrations/versions/`; a test compares the two.
@@ -143,4 +143,22 @@ erasures = Table(
     # A keyed hash of what was erased, in hex: see erasures.py.
     Column("mark", String, primary_key=True),
     Column("erased_at", UtcDateTime, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("key_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    # A keyed hash, under a secret that is sealed.
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    UniqueConstraint("key_id"),
+    sqlite_autoincrement=True,
 )

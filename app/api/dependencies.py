@@ -11,15 +11,17 @@ from fastapi import Depends, Header, Path, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from app.access import Caller
 from app.api.error_handlers import request_id_of
 from app.api.forms import Form, FormShape
+from app.api.guard import STATE_CALLER
 from app.api.metrics import Metrics
 from app.api.requests import SpeakerId
 from app.api.service import Service
 from app.api.uploads import read_form
 from app.errors import ModelNotReady
 from app.ports import CallerLeft
-from app.records import DEFAULT_TENANT, Idempotency
+from app.records import Idempotency
 
 
 async def _service(request: Request) -> Service:
@@ -35,9 +37,16 @@ async def _metrics(request: Request) -> Metrics:
     return metrics
 
 
-async def _tenant() -> str:
-    """Whose speakers a call sees; one for all while there are no keys."""
-    return DEFAULT_TENANT
+async def _caller(request: Request) -> Caller:
+    """As the guard found it; nobody gets here past the guard."""
+    caller = request.scope["state"][STATE_CALLER]
+    assert isinstance(caller, Caller), "the guard notes who calls"
+    return caller
+
+
+async def _tenant(request: Request) -> str:
+    """Whose speakers a call sees: the key's, or the one there is where there are no keys."""
+    return (await _caller(request)).tenant
 
 
 async def _request_id(request: Request) -> str:
@@ -48,6 +57,7 @@ T = TypeVar("T")
 
 TheService = Annotated[Service, Depends(_service)]
 TheMetrics = Annotated[Metrics, Depends(_metrics)]
+TheCaller = Annotated[Caller, Depends(_caller)]
 Tenant = Annotated[str, Depends(_tenant)]
 RequestId = Annotated[str, Depends(_request_id)]
 SpeakerIdInPath = Annotated[SpeakerId, Path(description="The speaker.")]

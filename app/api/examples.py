@@ -187,6 +187,24 @@ MODEL: dict[str, Any] = {
     "engine": "torchscript",
 }
 
+KEY: dict[str, Any] = {
+    "key_id": "0f3c9a61d27be584",
+    "name": "call centre",
+    "tenant": "default",
+    "scopes": ["verify"],
+    "created_at": "2026-05-04T09:00:00Z",
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": "2026-05-04T09:31:00Z",
+}
+KEY_IN: dict[str, Any] = {"name": "call centre", "tenant": "default", "scopes": ["verify"], "expires_at": None}
+KEYS: dict[str, Any] = {"keys": [KEY]}
+MADE_KEY: dict[str, Any] = {
+    "key": f"vouch_{KEY['key_id']}_{'0' * 64}",
+    "about": {**KEY, "last_used_at": None},
+}
+ROTATION: dict[str, Any] = {"overlap_s": 86400}
+
 METRICS = """# HELP vouch_stage_seconds Time that one request spent in a stage, all its clips together.
 # TYPE vouch_stage_seconds histogram
 vouch_stage_seconds_bucket{le="0.1",stage="encode"} 3.0

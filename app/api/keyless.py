@@ -9,28 +9,21 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.problems import response_to
 from app.errors import Forbidden
 from app.settings import is_loopback
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class KeylessGuard:
-    """Refuses with 403 before anything else looks at the request."""
-
-    def __init__(self, app: ASGIApp, loopback_only: bool) -> None:
-        self._app = app
+class KeylessRule:
+    def __init__(self, loopback_only: bool) -> None:
         self._loopback_only = loopback_only
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (error := self._refusal(Headers(scope=scope))):
-            request_id = scope.get("state", {}).get("request_id", "")
-            await response_to(error, request_id)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+    def check(self, headers: Headers) -> None:
+        """Raises Forbidden."""
+        if error := self._refusal(headers):
+            raise error
 
     def _refusal(self, headers: Headers) -> Forbidden | None:
         hosts = headers.getlist("host")

@@ -11,9 +11,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
+from app.access import Scope
 from app.api.problems import KINDS, MEDIA_TYPE, problem_body
 from app.api.schemas import Problem
-from app.errors import Forbidden, ModelNotReady, Overloaded, RequestTooLarge, StoreError
+from app.errors import Forbidden, ModelNotReady, Overloaded, RateLimited, RequestTooLarge, StoreError, Unauthenticated
 from model.errors import (
     AudioTooLarge,
     AudioTooLong,
@@ -28,10 +29,12 @@ ErrorType = type[VouchError]
 
 ALWAYS: tuple[ErrorType, ...] = (Forbidden, RequestTooLarge, VouchError)
 """What any call may answer."""
-STORED: tuple[ErrorType, ...] = (*ALWAYS, InvalidArgument, ModelNotReady, StoreError)
+KEYED: tuple[ErrorType, ...] = (Unauthenticated, *ALWAYS, RateLimited)
+"""What any call may answer that needs a key."""
+STORED: tuple[ErrorType, ...] = (*KEYED, InvalidArgument, ModelNotReady, StoreError)
 """What a call on the store may answer besides."""
 HEARD: tuple[ErrorType, ...] = (
-    *ALWAYS,
+    *KEYED,
     InvalidArgument,
     AudioTooLarge,
     UnsupportedAudio,
@@ -43,7 +46,28 @@ HEARD: tuple[ErrorType, ...] = (
 """What a call that hears audio may answer besides."""
 
 RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+CHALLENGE = {"WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}}}
+HEADERS = {401: CHALLENGE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
+_BEARER, _API_KEY = "bearer", "api_key"
+SECURITY_SCHEMES = {
+    _BEARER: {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer vouch_…`"},
+    _API_KEY: {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same key in a header of its own.",
+    },
+}
+
+
+def needs(*scopes: Scope) -> dict[str, Any]:
+    """A route's `openapi_extra`: it needs a key with these scopes, any valid key where there are none. The guard reads it."""
+    return {"security": [{_BEARER: list(scopes)}, {_API_KEY: list(scopes)}]}
+
+
+OPEN: dict[str, Any] = {"security": []}
+"""A route's `openapi_extra`: it needs no key."""
 
 _NULL = "\x00null"
 
@@ -98,8 +122,8 @@ def _problem(codes: list[str]) -> dict[str, Any]:
         "description": " / ".join(KINDS[code].title for code in codes),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},
     }
-    if KINDS[codes[0]].status == 503:
-        response["headers"] = RETRY_AFTER
+    if headers := HEADERS.get(KINDS[codes[0]].status):
+        response["headers"] = headers
     return response
 
 
@@ -117,13 +141,15 @@ TAGS = [
     {"name": "identify", "description": "A clip: who is it, or nobody?"},
     {"name": "embeddings", "description": "Raw embeddings, switched off unless asked for."},
     {"name": "model", "description": "What is loaded, how well it was measured, and its limits."},
+    {"name": "keys", "description": "Who may ask, and what. For whoever runs the service."},
     {"name": "probes", "description": "For whoever runs the service."},
 ]
 
 DESCRIPTION = """Speaker verification that you run yourself. Uploads are `multipart/form-data`; answers are JSON; errors are
 `application/problem+json` with a stable `code`. Formats: WAV, FLAC, MP3, Ogg Vorbis, Ogg Opus, WebM Opus, M4A/AAC;
 8 to 192 kHz, up to 8 channels. Every answer has an `X-Request-ID`; send one and it is kept. Every answer
-has a `Server-Timing` header: where its milliseconds went."""
+has a `Server-Timing` header: where its milliseconds went. A service that has API keys asks for one, with the scope that a
+call names in its `security`; one without keys answers to programs on its own machine only."""
 
 
 def install(app: FastAPI) -> None:
@@ -140,6 +166,7 @@ def install(app: FastAPI) -> None:
             )
             # Problems are no route's return type, so the framework does not know their schema.
             schema["components"]["schemas"]["Problem"] = Problem.model_json_schema(mode="serialization")
+            schema["components"]["securitySchemes"] = SECURITY_SCHEMES
             app.openapi_schema = _restored(schema)
         return app.openapi_schema
 

@@ -14,14 +14,17 @@ from app.errors import (
     EnrollmentNotFound,
     Forbidden,
     IdempotencyConflict,
+    KeyNotFound,
     ModelMismatch,
     ModelNotReady,
     NotEnrolled,
     Overloaded,
+    RateLimited,
     RequestTooLarge,
     SpeakerExists,
     SpeakerNotFound,
     StoreError,
+    Unauthenticated,
 )
 from model.errors import (
     AudioTooLarge,
@@ -66,11 +69,18 @@ KINDS: Mapping[str, Kind] = {
             "top_k is '500'; it must be a whole number from 1 to 100.",
         ),
         Kind(
+            Unauthenticated.code,
+            401,
+            "A valid API key is needed",
+            "The service has keys, and the request brings none, an invalid one, or two.",
+            "This call needs an API key; send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`.",
+        ),
+        Kind(
             Forbidden.code,
             403,
             "Forbidden",
-            "A cross-site or non-loopback request to a service without keys, or a call that is switched off.",
-            "The Host is 'voice.example'; without keys this service answers to loopback names only, such as localhost.",
+            "The key lacks the scope that the call needs; or the call is off; or a service without keys was asked from elsewhere.",
+            "This call needs the scope 'verify'; the key's scopes: compare, identify.",
         ),
         Kind(
             "not_found",
@@ -92,6 +102,13 @@ KINDS: Mapping[str, Kind] = {
             "Enrollment not found",
             "The speaker has no enrollment of this id.",
             "Speaker 'alice' has no enrollment 'enr_1'.",
+        ),
+        Kind(
+            KeyNotFound.code,
+            404,
+            "Key not found",
+            "No key has this id, or it has ended and cannot be rotated.",
+            "There is no key '0f3c9a61d27be584'.",
         ),
         Kind(
             "method_not_allowed",
@@ -190,6 +207,14 @@ KINDS: Mapping[str, Kind] = {
             "erase the speaker and enrol afresh.",
         ),
         Kind(
+            RateLimited.code,
+            429,
+            "Too many calls",
+            "More calls with this key, or verifications of this speaker, than a minute allows. Try again after `Retry-After` seconds.",
+            "This speaker was verified 30 times within a minute with this key (VOUCH_VERIFY_LIMIT_PER_MINUTE). Try again "
+            "in 2 s.",
+        ),
+        Kind(
             VouchError.code,
             500,
             "Internal error",
@@ -276,8 +301,10 @@ def response_to(error: VouchError, request_id: str) -> JSONResponse:
     if error.code not in KINDS or error.code == VouchError.code:
         return internal_error(error, request_id)
     headers = {}
-    if isinstance(error, Overloaded | ModelNotReady):
+    if isinstance(error, Overloaded | ModelNotReady | RateLimited):
         headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
     return problem_response(error.code, str(error), request_id, headers=headers)
 
 

@@ -28,7 +28,7 @@ def _no_dot_segment(speaker_id: str) -> str:
     return speaker_id
 
 
-def _plain_text(text: str) -> str:
+def plain_text(text: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("control characters are not allowed")
     return text
@@ -69,7 +69,7 @@ SpeakerId = Annotated[
     Field(description="1 to 128 of A-Z a-z 0-9 . _ ~ -", examples=["alice"]),
 ]
 DisplayName = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_DISPLAY_NAME_CHARS), AfterValidator(_plain_text)
+    str, StringConstraints(min_length=1, max_length=MAX_DISPLAY_NAME_CHARS), AfterValidator(plain_text)
 ]
 MetadataIn = Annotated[
     dict[str, Any],
@@ -83,7 +83,7 @@ class Consent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    purpose: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_plain_text)]
+    purpose: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(plain_text)]
     given_at: AwareDatetime = Field(description="With a time zone.")
     expires_at: AwareDatetime | None = Field(None, description="With a time zone, after given_at; null: no end.")
 

@@ -18,7 +18,7 @@ from app.api.dependencies import (
     upload,
 )
 from app.api.forms import FileField, Form, FormShape
-from app.api.openapi import HEARD, STORED, answers
+from app.api.openapi import HEARD, STORED, answers, needs
 from app.api.route_speakers import answer
 from app.api.schemas import EnrolledAnswer, EnrollmentAnswer, EnrollmentList
 from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerNotFound
@@ -46,7 +46,7 @@ CLIPS = FormShape((FileField("audio", "One clip or more, each with enough speech
         TooNoisy,
         InconsistentVoice,
     ),
-    openapi_extra={"requestBody": CLIPS.openapi()},
+    openapi_extra={"requestBody": CLIPS.openapi(), **needs("enroll")},
 )
 async def enroll(
     speaker_id: SpeakerIdInPath,
@@ -70,6 +70,7 @@ async def enroll(
     "",
     summary="List enrollments",
     responses=answers(200, "The speaker's enrollments, oldest first.", examples.ENROLLMENTS, *STORED, SpeakerNotFound),
+    openapi_extra=needs("enroll"),
 )
 def list_enrollments(speaker_id: SpeakerIdInPath, service: TheService, tenant: Tenant) -> EnrollmentList:
     """Each with the quality its clip had."""
@@ -82,6 +83,7 @@ def list_enrollments(speaker_id: SpeakerIdInPath, service: TheService, tenant: T
     status_code=204,
     summary="Take one enrollment back",
     responses=answers(204, "Gone.", None, *STORED, SpeakerNotFound, EnrollmentNotFound),
+    openapi_extra=needs("erase"),
 )
 def remove_enrollment(
     speaker_id: SpeakerIdInPath, enrollment_id: EnrollmentIdInPath, service: TheService, tenant: Tenant

@@ -12,7 +12,7 @@ from app.api import examples
 from app.api.dependencies import TheMetrics, TheService
 from app.api.metrics import CONTENT_TYPE
 from app.api.model_schema import ModelAnswer
-from app.api.openapi import ALWAYS, answers
+from app.api.openapi import ALWAYS, KEYED, OPEN, answers, needs
 from app.api.schemas import Live, Ready
 from app.errors import ModelNotReady, StoreError
 
@@ -25,7 +25,8 @@ router = APIRouter()
     "/v1/model",
     tags=["model"],
     summary="What is loaded, and how far to trust it",
-    responses=answers(200, "The bundle's account of itself.", examples.MODEL, *ALWAYS, ModelNotReady),
+    responses=answers(200, "The bundle's account of itself.", examples.MODEL, *KEYED, ModelNotReady),
+    openapi_extra=needs(),
 )
 async def model(service: TheService) -> ModelAnswer:
     """Hashes, measured error rates, operating points, licence and limits; and the model card as text."""
@@ -33,19 +34,20 @@ async def model(service: TheService) -> ModelAnswer:
     return ModelAnswer.of(service.facts, judge.default_point, judge.prior)
 
 
-@router.head("/livez", include_in_schema=False)  # some load balancers ask so
+@router.head("/livez", include_in_schema=False, openapi_extra=OPEN)  # some load balancers ask so
 @router.get(
     "/livez",
     tags=["probes"],
     summary="Is the process alive?",
     responses=answers(200, "It answers.", {"status": "alive"}, *ALWAYS),
+    openapi_extra=OPEN,
 )
 async def livez() -> Live:
     """Restart the process where this fails."""
     return Live(status="alive")
 
 
-@router.head("/readyz", include_in_schema=False)
+@router.head("/readyz", include_in_schema=False, openapi_extra=OPEN)
 @router.get(
     "/readyz",
     tags=["probes"],
@@ -57,6 +59,7 @@ async def livez() -> Live:
         *ALWAYS,
         ModelNotReady,
     ),
+    openapi_extra=OPEN,
 )
 def readyz(service: TheService) -> Ready:
     """Send no traffic here while this fails."""
@@ -78,8 +81,9 @@ class MetricsText(Response):
     summary="How it fares, for Prometheus",
     response_class=MetricsText,
     responses=answers(
-        200, "Prometheus's text format. No speaker is in it.", examples.METRICS, *ALWAYS, media_type=CONTENT_TYPE
+        200, "Prometheus's text format. No speaker is in it.", examples.METRICS, *KEYED, media_type=CONTENT_TYPE
     ),
+    openapi_extra=needs("metrics"),
 )
 async def metrics(metrics: TheMetrics) -> MetricsText:
     """Time for each stage and each call, problems by code, places in the queue, what is loaded, and the process."""

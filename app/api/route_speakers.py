@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from app.api import examples
 from app.api.dependencies import IdempotencyKey, SpeakerIdInPath, Tenant, TheService, idempotency_of_json
-from app.api.openapi import STORED, answers, kept
+from app.api.openapi import STORED, answers, kept, needs
 from app.api.requests import SpeakerIn, SpeakerPatch
 from app.api.schemas import SpeakerAnswer, SpeakerList
 from app.api.service import Service
@@ -37,6 +37,7 @@ def answer(speaker: Speaker, service: Service) -> SpeakerAnswer:
         IdempotencyConflict,
         headers=LOCATION,
     ),
+    openapi_extra=needs("enroll"),
 )
 def create_speaker(
     body: Annotated[SpeakerIn, Body(openapi_examples={"named": {"value": kept(examples.SPEAKER_IN)}})],
@@ -59,6 +60,7 @@ def create_speaker(
     "",
     summary="List speakers",
     responses=answers(200, "A page of speakers, oldest first.", examples.SPEAKERS, *STORED),
+    openapi_extra=needs("enroll"),
 )
 def list_speakers(
     service: TheService,
@@ -75,6 +77,7 @@ def list_speakers(
     "/{speaker_id}",
     summary="Read a speaker",
     responses=answers(200, "The speaker.", examples.SPEAKER, *STORED, SpeakerNotFound),
+    openapi_extra=needs("enroll"),
 )
 def get_speaker(speaker_id: SpeakerIdInPath, service: TheService, tenant: Tenant) -> SpeakerAnswer:
     """`status` tells whether the speaker can be verified, and `remaining_speech_s` how much is missing."""
@@ -85,6 +88,7 @@ def get_speaker(speaker_id: SpeakerIdInPath, service: TheService, tenant: Tenant
     "/{speaker_id}",
     summary="Change a speaker",
     responses=answers(200, "The speaker as changed.", examples.SPEAKER, *STORED, SpeakerNotFound),
+    openapi_extra=needs("enroll"),
 )
 def change_speaker(
     speaker_id: SpeakerIdInPath,
@@ -101,6 +105,7 @@ def change_speaker(
     status_code=204,
     summary="Erase a speaker for good",
     responses=answers(204, "Gone, with every enrollment.", None, *STORED, SpeakerNotFound),
+    openapi_extra=needs("erase"),
 )
 def erase_speaker(speaker_id: SpeakerIdInPath, service: TheService, tenant: Tenant) -> None:
     """Removes the record, the enrollments and the gallery's copy. There is no undo."""

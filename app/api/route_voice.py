@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from app.api import examples
-from app.api.dependencies import RequestId, SpeakerIdInPath, Tenant, TheService, TheWorker, upload
+from app.api import examples, rounding
+from app.api.dependencies import RequestId, SpeakerIdInPath, TheCaller, TheService, TheWorker, upload
 from app.api.forms import OPERATING_POINT, TOP_K, FileField, Form, FormShape
-from app.api.openapi import HEARD, STORED, answers
+from app.api.openapi import HEARD, STORED, answers, needs
 from app.api.schemas import EmbeddingAnswer, IdentificationAnswer, VerificationAnswer
 from app.errors import ModelMismatch, NotEnrolled, SpeakerNotFound
 from model.errors import NotEnoughSpeech
@@ -30,16 +30,20 @@ CLIP = FormShape((FileField("audio", "The clip to embed."),))
     tags=["compare"],
     summary="Are these two clips one voice?",
     responses=answers(200, "What the two clips say, and whether they say enough.", examples.COMPARISON, *HEARD),
-    openapi_extra={"requestBody": PAIR.openapi()},
+    openapi_extra={"requestBody": PAIR.openapi(), **needs("compare")},
 )
 async def compare(
-    form: Annotated[Form, Depends(upload(PAIR))], service: TheService, worker: TheWorker, request_id: RequestId
+    form: Annotated[Form, Depends(upload(PAIR))],
+    service: TheService,
+    worker: TheWorker,
+    caller: TheCaller,
+    request_id: RequestId,
 ) -> VerificationAnswer:
     """Nothing is stored. Too little speech or too much noise is `inconclusive`, with reasons, not an error."""
     result = await worker.run(
         lambda: service.use_cases.compare(form.file("audio_a"), form.file("audio_b"), form.operating_point)
     )
-    return VerificationAnswer.of(result, service.facts, request_id)
+    return VerificationAnswer.of(rounding.verification(result, caller), service.facts, request_id)
 
 
 @router.post(
@@ -56,21 +60,21 @@ async def compare(
         NotEnrolled,
         ModelMismatch,
     ),
-    openapi_extra={"requestBody": PROBE.openapi()},
+    openapi_extra={"requestBody": PROBE.openapi(), **needs("verify")},
 )
 async def verify(
     speaker_id: SpeakerIdInPath,
     form: Annotated[Form, Depends(upload(PROBE))],
     service: TheService,
     worker: TheWorker,
-    tenant: Tenant,
+    caller: TheCaller,
     request_id: RequestId,
 ) -> VerificationAnswer:
     """The speaker must be `enrolled`. The clip is compared with the speaker's reference, and not kept."""
     result = await worker.run(
-        lambda: service.use_cases.verify(tenant, speaker_id, form.file("audio"), form.operating_point)
+        lambda: service.use_cases.verify(caller.tenant, speaker_id, form.file("audio"), form.operating_point)
     )
-    return VerificationAnswer.of(result, service.facts, request_id)
+    return VerificationAnswer.of(rounding.verification(result, caller), service.facts, request_id)
 
 
 @router.post(
@@ -78,21 +82,22 @@ async def verify(
     tags=["identify"],
     summary="Who is it, or nobody?",
     responses=answers(200, "The candidates, best first; there may be none.", examples.IDENTIFICATION, *HEARD, *STORED),
-    openapi_extra={"requestBody": PROBE_TOP_K.openapi()},
+    openapi_extra={"requestBody": PROBE_TOP_K.openapi(), **needs("identify")},
 )
 async def identify(
     form: Annotated[Form, Depends(upload(PROBE_TOP_K))],
     service: TheService,
     worker: TheWorker,
-    tenant: Tenant,
+    caller: TheCaller,
     request_id: RequestId,
 ) -> IdentificationAnswer:
     """Searches every `enrolled` speaker. `accept` needs the threshold plus ln(speakers searched), and a clear lead."""
     top_k = form.top_k
     result = await worker.run(
-        lambda: service.use_cases.identify(tenant, form.file("audio"), top_k, form.operating_point)
+        lambda: service.use_cases.identify(caller.tenant, form.file("audio"), top_k, form.operating_point)
     )
-    return IdentificationAnswer.of(result, service.facts, request_id)
+    seen = rounding.identification(result, caller, service.use_cases.judge.prior)
+    return IdentificationAnswer.of(seen, service.facts, request_id)
 
 
 async def _require_embeddings(service: TheService) -> None:
@@ -105,7 +110,7 @@ async def _require_embeddings(service: TheService) -> None:
     summary="A clip's raw embedding",
     dependencies=[Depends(_require_embeddings)],
     responses=answers(200, "The embedding.", examples.EMBEDDING, *HEARD, NotEnoughSpeech),
-    openapi_extra={"requestBody": CLIP.openapi()},
+    openapi_extra={"requestBody": CLIP.openapi(), **needs("embeddings")},
 )
 async def embed(
     form: Annotated[Form, Depends(upload(CLIP))], service: TheService, worker: TheWorker, request_id: RequestId

@@ -13,6 +13,7 @@ from app.usecases.erase import Erase
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.identify import Identify
 from app.usecases.judging import Judge
+from app.usecases.keys import ApiKeys
 from app.usecases.listening import Listener
 from app.usecases.speakers import Speakers
 from app.usecases.standing import StandingRule
@@ -31,6 +32,7 @@ class UseCases:
     sync: GallerySync
     rule: StandingRule
     judge: Judge
+    keys: ApiKeys
 
 
 def assemble(
@@ -42,6 +44,7 @@ def assemble(
     gallery: Gallery,
     work: WorkQueue,
     judge: Judge,
+    keys: ApiKeys,
     enroll_min_speech_s: float,
     enroll_min_llr: float,
     embeddings_enabled: bool,
@@ -61,4 +64,5 @@ def assemble(
         sync=sync,
         rule=rule,
         judge=judge,
+        keys=keys,
     )

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 import fake_audio
-from app.api import model_schema, requests, schemas
+from app.api import key_schema, model_schema, requests, schemas
 from app.api.metrics import CONTENT_TYPE
 from app.main import create_app
 
@@ -34,6 +34,10 @@ CONTRACT = {
     "POST /v1/speakers/{speaker_id}/verify": 200,
     "POST /v1/identify": 200,
     "POST /v1/embeddings": 200,
+    "POST /v1/keys": 201,
+    "GET /v1/keys": 200,
+    "DELETE /v1/keys/{key_id}": 204,
+    "POST /v1/keys/{key_id}/rotate": 201,
     "GET /v1/model": 200,
     "GET /livez": 200,
     "GET /readyz": 200,
@@ -46,7 +50,7 @@ def model_of(schema: dict[str, Any]) -> type[BaseModel]:
     """The class behind a schema, which must be one of the document's."""
     name = schema["$ref"].removeprefix("#/components/schemas/")
     assert name in DOCUMENT["components"]["schemas"]
-    for module in (schemas, model_schema, requests):
+    for module in (schemas, model_schema, key_schema, requests):
         if hasattr(module, name):
             found = getattr(module, name)
             assert issubclass(found, BaseModel)
@@ -85,6 +89,7 @@ def test_every_call_is_described(call: str, success: int) -> None:
     statuses = set(operation["responses"])
     assert {status for status in statuses if int(status) < 400} == {str(success)}
     assert statuses >= {"403", "413", "500"}
+    assert ({"401", "429"} <= statuses) == bool(operation["security"])
     assert all(response["description"] for response in operation["responses"].values())
     assert all(parameter.get("description") for parameter in operation.get("parameters", []))
 
@@ -95,7 +100,8 @@ def test_every_error_is_a_problem_with_its_status(call: str) -> None:
         if int(status) >= 400:
             assert set(response["content"]) == {PROBLEM}
             assert {example["status"] for example in examples_in(response["content"][PROBLEM])} == {int(status)}
-        assert ("Retry-After" in response.get("headers", {})) == (status == "503")
+        assert ("Retry-After" in response.get("headers", {})) == (status in {"429", "503"})
+        assert ("WWW-Authenticate" in response.get("headers", {})) == (status == "401")
 
 
 @pytest.mark.parametrize(("media_type", "content"), list(bodies()))

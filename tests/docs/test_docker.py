@@ -63,8 +63,12 @@ def test_what_image_and_compose_set_are_settings_that_start_the_service() -> Non
     assert f"COPY bundles/default {settings.bundle}" in [f"{name} {text}" for name, text in final_stage()]
 
 
-def test_without_keys_compose_publishes_on_loopback_only() -> None:
-    assert composed() == {"VOUCH_ALLOW_KEYLESS": "1"}
+def test_the_image_starts_with_a_key_and_compose_publishes_on_loopback_only() -> None:
+    settings = load_settings(vouch_variables(environment() | composed()))
+    assert not settings.allow_keyless
+    assert settings.bootstrap_key_file is not None
+    assert settings.bootstrap_key_file.parent == settings.data_dir
+    assert str(settings.bootstrap_key_file) in COMPOSE
     published = re.search(r"ports:\n((?: +- .*\n)+)", COMPOSE)
     assert published is not None
     for entry in re.findall(r'- "(.*)"', published[1]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from app.access import SCOPES
 from app.adapters.embedders import choose_device, open_embedder
-from app.components import Components, build
+from app.components import Components, build, open_keys
 from app.errors import SettingsError
 from app.settings import Settings
 from model.bundle import load_bundle
@@ -148,3 +150,30 @@ def test_cuda_embeds_as_the_cpu_does(bundle_folder: Path) -> None:
     cpu, cuda = open_embedder("torchscript", bundle, "cpu"), open_embedder("auto", bundle, "cuda")
     for clip in (noise(MIN_SAMPLES), noise(16_000), noise(80_123)):
         np.testing.assert_allclose(cpu.embed(clip), cuda.embed(clip), atol=1e-3)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "voice.example"])
+def test_beyond_loopback_only_with_a_key_or_on_purpose(settings: Settings, host: str, tmp_path: Path) -> None:
+    beyond = settings.model_copy(update={"host": host})
+    with pytest.raises(SettingsError, match=r"has no keys.*`vouch keys create.*VOUCH_ALLOW_KEYLESS=1"):
+        build(beyond)
+    build(beyond.model_copy(update={"allow_keyless": True})).close()
+    with open_keys(beyond) as keys:
+        keys.create("n", "t", ["verify"])
+    build(beyond).close()
+
+
+def test_the_first_key_is_left_in_its_file_and_never_in_the_log(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "bootstrap.key"
+    beyond = settings.model_copy(update={"host": "0.0.0.0", "bootstrap_key_file": path})
+    with caplog.at_level(logging.DEBUG):
+        parts = build(beyond)
+    text = path.read_text().strip()
+    assert parts.keys.authenticate(text).scopes == set(SCOPES)
+    parts.close()
+    assert str(path) in caplog.text
+    assert text.split("_")[2] not in caplog.text
+    build(beyond).close()
+    assert path.read_text().strip() == text

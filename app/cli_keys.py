@@ -1,0 +1,226 @@
+"""`vouch keys`: makes, lists, rotates and revokes API keys, by the service where one runs, else in the database itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+from urllib.parse import urlsplit
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from app.access import SCOPES
+from app.api.key_schema import KeyAnswer, KeyIn, KeyList, MadeKeyAnswer, RotationIn
+from app.errors import StoreInUse
+from app.records import DEFAULT_TENANT
+from app.settings import is_loopback, load_settings
+from app.usecases.keys import ApiKeys
+from model.errors import ServiceError, VouchError
+
+TIMEOUT_S = 30
+
+keys = typer.Typer(no_args_is_help=True, help="API keys: who may ask, for which tenant, and what.")
+
+
+class Keys(Protocol):
+    def create(self, body: KeyIn) -> MadeKeyAnswer: ...
+    def list(self) -> KeyList: ...
+    def revoke(self, key_id: str) -> None: ...
+    def rotate(self, key_id: str, body: RotationIn) -> MadeKeyAnswer: ...
+
+
+class StoredKeys:
+    """Those of the database."""
+
+    def __init__(self, api_keys: ApiKeys) -> None:
+        self._keys = api_keys
+
+    def create(self, body: KeyIn) -> MadeKeyAnswer:
+        return MadeKeyAnswer.of_made(self._keys.create(body.name, body.tenant, body.scopes, body.expires_at))
+
+    def list(self) -> KeyList:
+        return KeyList(keys=[KeyAnswer.of(key) for key in self._keys.list()])
+
+    def revoke(self, key_id: str) -> None:
+        self._keys.revoke(key_id)
+
+    def rotate(self, key_id: str, body: RotationIn) -> MadeKeyAnswer:
+        return MadeKeyAnswer.of_made(self._keys.rotate(key_id, timedelta(seconds=body.overlap_s)))
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """A key is for the address that was named, and for no other."""
+
+
+class ServedKeys:
+    """Those of a running service."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        """Raises ServiceError for what is no web address."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ServiceError(f"--url is {url!r}; it must be such as http://127.0.0.1:8000.")
+        self._url = url.rstrip("/")
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        # A proxy would be asked for its own loopback.
+        proxies = [urllib.request.ProxyHandler({})] if is_loopback(parts.hostname) else []
+        self._opener = urllib.request.build_opener(_NoRedirect, *proxies)
+
+    def create(self, body: KeyIn) -> MadeKeyAnswer:
+        return MadeKeyAnswer.model_validate_json(self._call("POST", "", body.model_dump_json()))
+
+    def list(self) -> KeyList:
+        return KeyList.model_validate_json(self._call("GET", ""))
+
+    def revoke(self, key_id: str) -> None:
+        self._call("DELETE", f"/{key_id}")
+
+    def rotate(self, key_id: str, body: RotationIn) -> MadeKeyAnswer:
+        return MadeKeyAnswer.model_validate_json(self._call("POST", f"/{key_id}/rotate", body.model_dump_json()))
+
+    def _call(self, method: str, path: str, body: str | None = None) -> bytes:
+        request = urllib.request.Request(  # the scheme was checked
+            f"{self._url}/v1/keys{path}", None if body is None else body.encode(), self._headers, method=method
+        )
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            raise ServiceError(_detail(error)) from None
+        except OSError as error:
+            raise ServiceError(f"The service at {self._url} cannot be reached ({error}).") from None
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    with error:
+        try:
+            return str(json.loads(error.read())["detail"])
+        except (ValueError, KeyError, TypeError):
+            return f"The answer was {error.code}, and not one of Vouch's."
+
+
+Url = Annotated[str | None, typer.Option(envvar="VOUCH_URL", help="A running service, such as http://127.0.0.1:8000.")]
+KeyFile = Annotated[Path | None, typer.Option(help="File of a key with the scope admin; default VOUCH_API_KEY.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON, for programs.")]
+KeyId = Annotated[str, typer.Argument(help="The key's id, as `vouch keys list` shows it.")]
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Who or what uses it.")],
+    scope: Annotated[list[str], typer.Option(help=f"What it may do, again for more: {', '.join(SCOPES)}.")],
+    tenant: Annotated[str, typer.Option(help="Whose speakers it sees.")] = DEFAULT_TENANT,
+    expires_days: Annotated[int | None, typer.Option(min=1, max=36500, help="Days until it ends.")] = None,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Makes a key and shows it, once."""
+    expires_at = None if expires_days is None else datetime.now(UTC) + timedelta(days=expires_days)
+    with _sentences(), _opened(url, key_file) as opened:
+        sent = {"name": name, "tenant": tenant, "scopes": scope, "expires_at": expires_at}
+        _show_made(opened.create(KeyIn.model_validate(sent)), as_json)
+
+
+@keys.command("list")
+def list_keys(url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Lists every key, never the keys themselves."""
+    with _sentences(), _opened(url, key_file) as opened:
+        found = opened.list()
+    if as_json:
+        typer.echo(found.model_dump_json())
+        return
+    table = Table("id", "name", "tenant", "scopes", "created", "last used", "state")
+    for key in found.keys:
+        used = "" if key.last_used_at is None else f"{key.last_used_at:%Y-%m-%d %H:%M}"
+        created = f"{key.created_at:%Y-%m-%d}"
+        table.add_row(key.key_id, key.name, key.tenant, " ".join(key.scopes), created, used, _state(key))
+    Console().print(table)
+
+
+@keys.command()
+def revoke(key_id: KeyId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+    """Revokes a key, at once and for good."""
+    with _sentences(), _opened(url, key_file) as opened:
+        opened.revoke(key_id)
+    typer.echo(json.dumps({"revoked": key_id}) if as_json else f"Revoked {key_id}.")
+
+
+@keys.command()
+def rotate(
+    key_id: KeyId,
+    overlap_hours: Annotated[float, typer.Option(min=0, max=720, help="How long the old key stays valid.")] = 0,
+    url: Url = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Makes a key that may do the same, and ends the old one."""
+    with _sentences(), _opened(url, key_file) as opened:
+        _show_made(opened.rotate(key_id, RotationIn(overlap_s=round(3600 * overlap_hours))), as_json)
+
+
+def _show_made(made: MadeKeyAnswer, as_json: bool) -> None:
+    if as_json:
+        typer.echo(made.model_dump_json())
+        return
+    typer.echo(f"{made.about.key_id}, for {made.about.name!r}. Keep the key now; it is not shown again:", err=True)
+    typer.echo(made.key)
+
+
+def _state(key: KeyAnswer) -> str:
+    if key.revoked_at is not None:
+        return f"revoked {key.revoked_at:%Y-%m-%d %H:%M}"
+    if key.expires_at is None:
+        return "valid"
+    return f"{'valid to' if datetime.now(UTC) < key.expires_at else 'expired'} {key.expires_at:%Y-%m-%d %H:%M}"
+
+
+@contextmanager
+def _opened(url: str | None, key_file: Path | None) -> Iterator[Keys]:
+    if url is not None:
+        yield ServedKeys(url, _admin_key(key_file))
+        return
+    from app.components import open_keys
+
+    try:
+        with open_keys(load_settings()) as api_keys:
+            yield StoredKeys(api_keys)
+    except StoreInUse as error:
+        raise ServiceError(
+            f"A running service has the database ({error}) Ask that service: set --url or VOUCH_URL to its address, such "
+            "as http://127.0.0.1:8000, and VOUCH_API_KEY to a key with the scope admin."
+        ) from None
+
+
+def _admin_key(key_file: Path | None) -> str | None:
+    if key_file is None:
+        return os.environ.get("VOUCH_API_KEY", "").strip() or None
+    try:
+        return key_file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServiceError(f"The key file {key_file} cannot be read ({type(error).__name__}).") from None
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Ends a command that fails with a sentence and status 2."""
+    try:
+        yield
+    except ValidationError as error:
+        said = " ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}." for one in error.errors())
+        typer.echo(f"vouch: {said}", err=True)
+    except VouchError as error:
+        typer.echo(f"vouch: {error}", err=True)
+    else:
+        return
+    raise typer.Exit(2)

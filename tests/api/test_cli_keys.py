@@ -1,0 +1,108 @@
+"""`vouch keys`: on the database where no service runs, by the service where one does, and a sentence where neither goes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from typer.testing import CliRunner, Result
+
+import fake_audio
+from app.access import SCOPES
+from app.adapters.database import open_database
+from app.cli import cli
+from app.components import Components
+from app.main import create_app
+from samples import MASTER
+
+NOBODY = "http://127.0.0.1:9"
+
+
+def run(*arguments: str, **environ: str) -> Result:
+    unset: dict[str, str | None] = {"VOUCH_URL": None, "VOUCH_API_KEY": None, "COLUMNS": "200"}
+    return CliRunner().invoke(cli, ["keys", *arguments], env={**unset, **environ})
+
+
+def told(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_without_a_service_the_database_is_asked(tmp_path: Path) -> None:
+    here = {"VOUCH_DATA_DIR": str(tmp_path / "data")}
+    made = told(run("create", "call centre", "--scope", "verify", "--tenant", "acme", "--json", **here))
+    key_id = made["about"]["key_id"]
+    assert made["key"].startswith(f"vouch_{key_id}_")
+    shown = run("list", **here)
+    assert all(word in shown.stdout for word in (key_id, "call centre", "acme", "verify", "valid"))
+    new = run("rotate", key_id, **here)
+    assert new.stdout.startswith("vouch_")
+    assert told(run("revoke", new.stdout.split("_")[1], "--json", **here))["revoked"]
+    listed = run("list", "--json", **here)
+    assert [key["revoked_at"] is None for key in told(listed)["keys"]] == [False, False]
+    assert made["key"].split("_")[2] not in listed.stdout + shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["create", "n", "--scope", "fly"], "scopes"),
+        (["create", "n", "--scope", "verify", "--tenant", "a b"], "tenant"),
+        (["revoke", "0f"], "There is no key '0f'."),
+        (["list", "--url", "file:///etc"], "it must be such as http://"),
+        (["list", "--url", NOBODY], "cannot be reached"),
+        (["list", "--url", NOBODY, "--key-file", "/nowhere"], "The key file /nowhere cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    result = run(*arguments, VOUCH_DATA_DIR=str(tmp_path))
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_where_a_service_has_the_database_it_says_what_to_do(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/vouch.db", MASTER)
+    result = run("list", VOUCH_DATA_DIR=str(tmp_path))
+    database.close()
+    assert result.exit_code == 2
+    assert "VOUCH_URL" in result.stderr
+    assert "VOUCH_API_KEY" in result.stderr
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[str, Components]]:
+    parts = fake_audio.components()
+    server = uvicorn.Server(uvicorn.Config(create_app(fake_audio.settings(), parts), port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}", parts
+    server.should_exit = True
+    thread.join()
+
+
+def test_beside_a_service_the_service_is_asked(served: tuple[str, Components], tmp_path: Path) -> None:
+    url, parts = served
+    admin = parts.keys.create("admin", "default", SCOPES)
+    (tmp_path / "key").write_text(admin.text + "\n")
+    by_file = ["--url", url, "--key-file", str(tmp_path / "key")]
+    by_variable = {"VOUCH_URL": url, "VOUCH_API_KEY": admin.text}
+    made = told(run("create", "app", "--scope", "verify", "--expires-days", "2", "--json", *by_file))
+    new = told(run("rotate", made["about"]["key_id"], "--overlap-hours", "1", "--json", **by_variable))
+    assert parts.keys.authenticate(new["key"]).scopes == {"verify"}
+    assert run("revoke", new["about"]["key_id"], **by_variable).exit_code == 0
+    states = [key["revoked_at"] is None for key in told(run("list", "--json", **by_variable))["keys"]]
+    assert states == [True, True, False]
+    refused = run("list", VOUCH_URL=url, VOUCH_API_KEY=made["key"])
+    assert refused.exit_code == 2
+    assert "'admin'" in refused.stderr
+    assert made["key"] not in refused.output

@@ -1,0 +1,177 @@
+"""API keys: what is kept of one, who is let in, how often; and the first key of a service beyond loopback."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app.access import SCOPES, Caller, KeyHasher, id_of, new_key_id, write_key
+from app.adapters.bootstrap_key import write_bootstrap_key
+from app.errors import KeyNotFound, RateLimited, SettingsError, Unauthenticated
+from app.usecases.keys import ApiKeys
+from app.usecases.rate_limits import RateLimits
+from fakes import FakeKeyStore
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class CountingHasher(KeyHasher):
+    def __init__(self) -> None:
+        super().__init__(b"secret")
+        self.n_matched = 0
+        self.n_hashed = 0
+
+    def digest(self, text: str) -> bytes:
+        self.n_hashed += 1
+        return super().digest(text)
+
+    def matches(self, text: str, digest: bytes | None) -> bool:
+        self.n_matched += 1
+        return super().matches(text, digest)
+
+
+def test_a_key_has_256_random_bits_and_tells_its_id() -> None:
+    key_id = new_key_id()
+    text = write_key(key_id)
+    assert id_of(text) == key_id
+    assert len(bytes.fromhex(text.split("_")[2])) == 32
+    assert text != write_key(key_id)
+
+
+@pytest.mark.parametrize("text", ["", "vouch", "vouch_1", "vouch_1_", "other_1_2", "_1_2"])
+def test_what_is_no_key_has_no_id(text: str) -> None:
+    assert id_of(text) == ""
+
+
+def test_a_hash_needs_the_secret_and_fits_its_own_key_only() -> None:
+    hasher, text = KeyHasher(b"secret"), "vouch_1_2"
+    assert hasher.matches(text, hasher.digest(text))
+    assert not hasher.matches(text, KeyHasher(b"other").digest(text))
+    assert not hasher.matches(text, hasher.digest("vouch_2_2"))
+    assert not hasher.matches(text, None)
+
+
+def test_the_same_work_is_done_whatever_is_wrong() -> None:
+    hasher, clock = CountingHasher(), Clock()
+    keys = ApiKeys(FakeKeyStore(), hasher, clock)
+    good = keys.create("n", "t", SCOPES).text
+    revoked, expired = keys.create("n", "t", SCOPES), keys.create("n", "t", SCOPES, NOON)
+    keys.revoke(revoked.key.key_id)
+    for text in ("", "no key", good[:-1], write_key("0" * 16), revoked.text, expired.text):
+        before = hasher.n_hashed, hasher.n_matched
+        with pytest.raises(Unauthenticated):
+            keys.authenticate(text)
+        assert (hasher.n_hashed, hasher.n_matched) == (before[0] + 1, before[1] + 1)
+    assert keys.authenticate(good).tenant == "t"
+
+
+def test_a_key_is_valid_until_it_expires() -> None:
+    clock = Clock()
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), clock)
+    text = keys.create("n", "t", ["verify"], NOON + timedelta(seconds=1)).text
+    keys.authenticate(text)
+    clock.now += timedelta(seconds=1)
+    with pytest.raises(Unauthenticated):
+        keys.authenticate(text)
+    assert keys.are_required
+
+
+def test_an_overlap_never_lengthens_a_key() -> None:
+    clock = Clock()
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), clock)
+    old = keys.create("n", "t", ["verify"], NOON + timedelta(hours=1))
+    new = keys.rotate(old.key.key_id, timedelta(hours=5))
+    assert keys.list()[0].expires_at == new.key.expires_at == NOON + timedelta(hours=1)
+    clock.now += timedelta(hours=1)
+    with pytest.raises(KeyNotFound, match="has ended"):
+        keys.rotate(old.key.key_id)
+
+
+def test_what_another_process_changes_is_seen_after_a_refresh() -> None:
+    store = FakeKeyStore(is_shared=True)
+    ours, others = (ApiKeys(store, KeyHasher(b"secret")) for _ in range(2))
+    made = others.create("n", "t", ["verify"])
+    assert not ours.are_required
+    ours.refresh(None)
+    assert ours.are_required
+    ours.authenticate(made.text)
+    others.revoke(made.key.key_id)
+    ours.refresh(made.text)
+    with pytest.raises(Unauthenticated):
+        ours.authenticate(made.text)
+
+
+def test_uses_are_written_now_and_then_to_the_minute() -> None:
+    store, clock = FakeKeyStore(), Clock()
+    keys = ApiKeys(store, KeyHasher(b"secret"), clock)
+    made = keys.create("n", "t", ["verify"])
+    clock.now += timedelta(seconds=90)
+    keys.authenticate(made.text)
+    assert store.load()[0].last_used_at is None
+    assert keys.list()[0].last_used_at == NOON + timedelta(minutes=1)
+    keys.write_uses()
+    assert store.load()[0].last_used_at == NOON + timedelta(minutes=1)
+
+
+def caller(key_id: str | None = "a") -> Caller:
+    return Caller(key_id, "t", frozenset(SCOPES))
+
+
+def test_a_bucket_holds_a_minute_s_worth_and_refills_evenly() -> None:
+    now_s = [1000.0]
+    limits = RateLimits(4, 0, lambda: now_s[0])
+    for _ in range(4):
+        limits.count_call(caller())
+    for _ in range(2):  # a refusal takes nothing
+        with pytest.raises(RateLimited) as caught:
+            limits.count_call(caller())
+        assert caught.value.retry_after_s == 15
+    limits.count_call(caller("b"))
+    now_s[0] += 14.9
+    with pytest.raises(RateLimited):
+        limits.count_call(caller())
+    now_s[0] += 0.1
+    limits.count_call(caller())
+    with pytest.raises(RateLimited):
+        limits.count_call(caller())
+    for _ in range(100):
+        limits.count_call(caller(None))
+
+
+def test_naming_many_speakers_takes_no_memory_and_frees_nobody() -> None:
+    limits = RateLimits(0, 3, lambda: 1000.0)
+    for _ in range(3):
+        limits.count_claim(caller(), "alice")
+    for number in range(20_000):
+        try:
+            limits.count_claim(caller(), f"speaker {number}")
+        except RateLimited:
+            continue
+    with pytest.raises(RateLimited):
+        limits.count_claim(caller(), "alice")
+    limits.count_claim(caller("b"), "alice")
+    assert sum(len(slots) for slots in limits._claims.values()) == 2 * 4096
+
+
+def test_a_first_key_is_its_owner_s_alone_and_replaces_nothing_but_keys(tmp_path: Path) -> None:
+    path = tmp_path / "bootstrap.key"
+    write_bootstrap_key(path, "vouch_1_2")
+    write_bootstrap_key(path, "vouch_1_3")
+    assert path.read_text() == "vouch_1_3\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("something else")
+    with pytest.raises(SettingsError, match="holds something that is no key"):
+        write_bootstrap_key(path, "vouch_1_4")
+    assert path.read_text() == "something else"
+    with pytest.raises(SettingsError, match="cannot be written"):
+        write_bootstrap_key(tmp_path / "nowhere" / "key", "vouch_1_4")
