@@ -124,6 +124,7 @@ class ApiKeys:
     def write_uses(self) -> None:
         """Tells the store when keys were last used, to the minute. A store that cannot take it is no reason to fail."""
         uses, self._uses = self._uses, {}
+        uses = dict(uses)  # a request that had just reached for the old one may still write to it
         if uses:
             try:
                 self._store.note_uses({key_id: used.replace(second=0, microsecond=0) for key_id, used in uses.items()})
