@@ -55,7 +55,7 @@ test-slow: install-dev ## the soak, fault and fuzz loops
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || test $$? = 5 # pytest's status where no test is marked slow
 
 fuzz: install-dev ## CLIPS=200000 SEED=1: damaged clips of every format through the decoders; what kills one is kept in runs/fuzz
-	@PYTHONPATH=tests $(BIN)/python tests/faults/fuzz.py --clips $(CLIPS) --seed $(SEED)
+	@PYTHONPATH=tests $(BIN)/python bench/fuzz.py --clips $(CLIPS) --seed $(SEED)
 
 check: install-dev ## lint, format, types, import contracts
 	@$(BIN)/ruff check --extend-select FIX .

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+import fuzz as fuzzing
 import pytest
-
-from faults import fuzz as fuzzing
 
 pytestmark = [
     pytest.mark.slow,

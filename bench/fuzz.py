@@ -32,7 +32,7 @@ from model.errors import AudioError
 from model.framing import _page_checksum
 from model.waveform import Waveform
 
-KEPT = Path(__file__).resolve().parents[2] / "runs" / "fuzz"
+KEPT = Path(__file__).resolve().parents[1] / "runs" / "fuzz"
 PEAK_CAP_MB = 512
 """Of one child. Its limit is 768 MiB of addresses beyond the program's own; what is resident stays well below."""
 LIMITS = DecodingLimits(max_duration_s=20.0)
@@ -356,9 +356,9 @@ def main() -> None:
     arguments = parser.parse_args()
     tally = fuzz(arguments.clips, arguments.seed, max_s=arguments.max_s)
     for error in tally.errors[:20]:
-        print(error)  # noqa: T201
-    print(f"outcomes {dict(tally.outcomes)}; children that ended {dict(tally.ends)}; cap {PEAK_CAP_MB} MB")  # noqa: T201
-    print(json.dumps(tally.figures()), flush=True)  # noqa: T201
+        print(error)
+    print(f"outcomes {dict(tally.outcomes)}; children that ended {dict(tally.ends)}; cap {PEAK_CAP_MB} MB")
+    print(json.dumps(tally.figures()), flush=True)
     sys.exit(not tally.is_clean)
 
 
