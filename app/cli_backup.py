@@ -54,7 +54,8 @@ def restore(
     )
     if not done.has_read_former:
         typer.echo(
-            "The replaced database could not be read. Whom to erase was told by the erasure log beside it alone."
+            "The replaced database could not be read. Whom to erase was told by the erasure log beside it alone, and API keys "
+            "that were revoked since the backup are valid again: see `vouch keys list`."
         )
     if done.former is not None:
         typer.echo(

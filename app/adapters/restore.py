@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL, Connection, insert, inspect, select
+from sqlalchemy import URL, Connection, insert, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.adapters import sql_rows
@@ -22,7 +23,7 @@ from app.adapters.erasures import merge_erasures, read_erasures, sweep
 from app.adapters.files import sync_file, sync_folder
 from app.adapters.sealing import Sealer
 from app.adapters.sql_secrets import open_master_key, open_secrets
-from app.adapters.tables import enrollments, erasures, secrets
+from app.adapters.tables import api_keys, enrollments, erasures, secrets
 from app.errors import StoreError
 from app.settings import Settings
 from model.errors import VouchError
@@ -49,6 +50,8 @@ class _Former:
     erasures: dict[str, Erasure] = field(default_factory=dict)
     sealed: dict[str, bytes] = field(default_factory=dict)
     """Its secrets, by name."""
+    keys: Sequence[Mapping[str, Any]] = ()
+    """Rows of its API keys: one that was revoked since the backup stays revoked."""
     is_readable: bool = True
 
 
@@ -111,6 +114,9 @@ def _read_former(target: Path) -> _Former:
                 sealed={row.name: row.sealed for row in connection.execute(select(secrets))}
                 if secrets.name in tables
                 else {},
+                keys=[dict(row) for row in connection.execute(select(api_keys)).mappings()]
+                if api_keys.name in tables
+                else [],
             )
     except SQLAlchemyError:
         return _Former(is_readable=False)
@@ -147,8 +153,18 @@ def _sweep(new: Path, settings: Settings, former: _Former, known: dict[str, Eras
             n_swept = sweep(connection, keys, known)
             in_backup = read_erasures(connection)
             merge_erasures(connection, (erasure for mark, erasure in known.items() if mark not in in_backup))
+            _keep_keys(connection, former.keys)
             _require_openable(connection, Sealer(master))
     return n_swept
+
+
+def _keep_keys(connection: Connection, keys: Sequence[Mapping[str, Any]]) -> None:
+    """Who may ask is not the backup's to say: keys are as the present database has them, those made since included."""
+    for key in keys:
+        values = {name: value for name, value in key.items() if name != api_keys.c.seq.name}
+        known = update(api_keys).where(api_keys.c.key_id == key["key_id"]).values(values)
+        if not connection.execute(known).rowcount:
+            connection.execute(insert(api_keys).values(values))
 
 
 def _require_openable(connection: Connection, sealer: Sealer) -> None:

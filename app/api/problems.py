@@ -202,7 +202,7 @@ KINDS: Mapping[str, Kind] = {
             422,
             "Inconsistent voice",
             "A clip to enrol is another voice than the speaker's other clips.",
-            "clip 2 of 3 does not sound like the speaker's other clips: its log-likelihood ratio is -7.41; at least -2 "
+            "clip 2 of 3 does not sound like the speaker's other clips: its log-likelihood ratio is under -7; at least -2 "
             "is needed (VOUCH_ENROLL_MIN_LLR). Check who speaks in each clip. If the wrong voice was enrolled before, "
             "erase the speaker and enrol afresh.",
         ),

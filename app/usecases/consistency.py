@@ -58,9 +58,10 @@ class ConsistencyRule:
         )
 
     def _refusal(self, name: str, llr: float) -> str:
-        has = math.floor(llr * 100) / 100  # never rounded up to the limit it missed
+        # Too coarse to be climbed by whoever sees no exact scores.
+        under = min(math.ceil(llr), self.min_llr)
         return (
-            f"{name} does not sound like the speaker's other clips: its log-likelihood ratio is {has:.2f}; at least "
+            f"{name} does not sound like the speaker's other clips: its log-likelihood ratio is under {under:g}; at least "
             f"{self.min_llr:g} is needed (VOUCH_ENROLL_MIN_LLR). Check who speaks in each clip. If the wrong voice was "
             "enrolled before, erase the speaker and enrol afresh."
         )

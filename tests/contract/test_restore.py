@@ -147,3 +147,18 @@ def test_a_copy_of_an_older_release_is_swept_by_what_the_present_database_knows(
     (data / "vouch.db").write_bytes(database)
     assert restore(backup, settings).n_swept == 2
     check_restored(data)
+
+
+def test_api_keys_are_as_the_present_database_has_them(data: Path, tmp_path: Path) -> None:
+    """One was revoked since the backup, and one made."""
+    row = "INSERT INTO api_keys (key_id, name, tenant, scopes, digest, created_at, revoked_at) VALUES "
+    old, new = (
+        "('old', 'o', 't', '[]', x'00', '2026-01-01', {})",
+        "('new', 'n', 't', '[]', x'01', '2026-02-01', NULL)",
+    )
+    sqlite(tmp_path / "backup.db", row + old.format("NULL"))
+    sqlite(data / "vouch.db", row + new, row + old.format("'2026-03-01'"))
+    restore(tmp_path / "backup.db", Settings(data_dir=data))
+    found = sqlite(data / "vouch.db", "SELECT key_id, revoked_at FROM api_keys ORDER BY key_id")
+    assert [(key, revoked is not None) for key, revoked in found] == [("new", False), ("old", True)]
+    check_restored(data)
