@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.access import SCOPES
 from app.api.key_schema import KeyAnswer, KeyIn, KeyList, MadeKeyAnswer, RotationIn
@@ -140,7 +140,8 @@ def list_keys(url: Url = None, key_file: KeyFile = None, as_json: AsJson = False
     if as_json:
         typer.echo(found.model_dump_json())
         return
-    table = Table("id", "name", "tenant", "scopes", "created", "last used", "state")
+    # The id is what `revoke` asks for: it is never cut.
+    table = Table(Column("id", no_wrap=True, min_width=16), "name", "tenant", "scopes", "created", "last used", "state")
     for key in found.keys:
         used = "" if key.last_used_at is None else f"{key.last_used_at:%Y-%m-%d %H:%M}"
         created = f"{key.created_at:%Y-%m-%d}"
