@@ -39,7 +39,8 @@ def test_without_a_service_the_database_is_asked(tmp_path: Path) -> None:
     made = told(run("create", "call centre", "--scope", "verify", "--tenant", "acme", "--json", **here))
     key_id = made["about"]["key_id"]
     assert made["key"].startswith(f"vouch_{key_id}_")
-    shown = run("list", COLUMNS="80", **here)
+    shown = run("list", **here)
+    assert key_id in run("list", COLUMNS="80", **here).stdout
     assert all(word in shown.stdout for word in (key_id, "call centre", "acme", "verify", "valid"))
     new = run("rotate", key_id, **here)
     assert new.stdout.startswith("vouch_")
