@@ -163,10 +163,10 @@ class Faults:
         ]
         for client in clients:
             client.start()
-        time.sleep(self._rng.uniform(0.05, LONGEST_LOAD_S))
+        time.sleep(self._rng.uniform(0.05, LONGEST_LOAD_S))  # the random moment of the kill
         if kind == "writing":
             self._await_journal(self._data, service)
-            time.sleep(self._rng.choice((0.0, self._rng.uniform(0, 0.05))))
+            time.sleep(self._rng.choice((0.0, self._rng.uniform(0, 0.05))))  # somewhere within the commit
         if not service.is_alive():
             self.errors.append("unsound: the service stopped by itself under load")
         self._children = service.kill()
@@ -180,7 +180,7 @@ class Faults:
 
     def _kill_while_starting(self) -> None:
         service = Service(self._data, self._log)
-        time.sleep(self._rng.uniform(0, 1.1 * self.start_s))
+        time.sleep(self._rng.uniform(0, 1.1 * self.start_s))  # the random moment of the kill
         service.kill()
         self.kills["starting"] += 1
 
@@ -197,7 +197,7 @@ class Faults:
         _add_ballast(folder / "vouch.db")
         service = Service(folder, self._log)
         self._await_journal(folder, service)
-        time.sleep(self._rng.choice((0.0, self._rng.uniform(0, 0.05))))
+        time.sleep(self._rng.choice((0.0, self._rng.uniform(0, 0.05))))  # somewhere within the migration
         service.kill()
         self.kills["migrating"] += 1
         service = Service(folder, self._log)

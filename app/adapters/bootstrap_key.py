@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from app.access import PREFIX
+from app.adapters.files import sync_folder, write_private
 from app.errors import SettingsError
 
 
@@ -17,13 +17,9 @@ def write_bootstrap_key(path: Path, text: str) -> None:
             raise SettingsError(
                 f"VOUCH_BOOTSTRAP_KEY_FILE is {str(path)!r}, which holds something that is no key. Name another file."
             )
-        new.unlink(missing_ok=True)
-        number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(number, "w", encoding="ascii") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        write_private(new, f"{text}\n")
         new.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise SettingsError(
             f"VOUCH_BOOTSTRAP_KEY_FILE is {str(path)!r}, which cannot be written ({error.strerror})."

@@ -14,6 +14,16 @@ def write_all(number: int, data: bytes, place: int) -> None:
         view, place = view[n_written:], place + n_written
 
 
+def write_private(path: Path, text: str) -> None:
+    """A new file that its owner alone may read, in the place of one that an earlier attempt left, and synced."""
+    path.unlink(missing_ok=True)
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(number, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def sync_file(path: Path) -> None:
     _sync(path, os.O_RDWR)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.adapters.files import sync_folder
+from app.adapters.files import sync_folder, write_private
 from app.errors import SettingsError, StoreError
 
 _log = logging.getLogger("vouch")
@@ -133,10 +133,7 @@ def _words(path: Path) -> list[str]:
 def _write(path: Path, keys: Sequence[str], *, may_replace: bool) -> None:
     new = path.with_name(path.name + ".new")
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.writelines(f"{key}\n" for key in keys)
-            file.flush()
-            os.fsync(file.fileno())
+        write_private(new, "".join(f"{key}\n" for key in keys))
         if may_replace:
             new.replace(path)
         else:

@@ -84,7 +84,7 @@ def served() -> Iterator[tuple[str, Components]]:
     thread.start()
     while not server.started:
         assert thread.is_alive()
-        time.sleep(0.01)
+        time.sleep(0.01)  # the server tells nobody that it has started
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}", parts
     server.should_exit = True
