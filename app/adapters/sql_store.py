@@ -12,13 +12,14 @@ import numpy as np
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps
+from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps, sql_traces
 from app.adapters.database import Database, open_database
 from app.adapters.erasures import UNLOGGED, Erasures
 from app.adapters.master_key import MasterKey
 from app.adapters.sealing import Sealer
 from app.adapters.tables import enrollments as enrollment_table
 from app.adapters.tables import speakers
+from app.adapters.traces import Traces
 from app.errors import EnrollmentNotFound, SpeakerExists, StoreError
 from app.ports import admit_any
 from app.records import (
@@ -142,9 +143,11 @@ class SqlSpeakerStore:
         return self._write(work)
 
     def erase_speaker(self, tenant: str, speaker_id: str) -> int:
-        with self._erasures.noted() as noted, self._database.erasing() as connection:
+        traces = Traces()
+        with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
             number = sql_steps.lock_speaker(connection, tenant, speaker_id)
             noted.speaker(connection, number, self._clock())
+            sql_traces.add_speaker(traces, connection, number)
             # Enrollments and idempotency rows go with it: their foreign keys cascade.
             connection.execute(delete(speakers).where(speakers.c.seq == number))
         return number
@@ -215,8 +218,10 @@ class SqlSpeakerStore:
             return tuple(sql_rows.to_enrollment(row) for row in connection.execute(query))
 
     def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> int:
-        with self._erasures.noted() as noted, self._database.erasing() as connection:
+        traces = Traces()
+        with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
             number = sql_steps.lock_speaker(connection, tenant, speaker_id)
+            sql_traces.add_enrollment(traces, connection, tenant, speaker_id, enrollment_id)
             sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=(now := self._clock()))
             removed = connection.execute(
                 delete(enrollment_table).where(
