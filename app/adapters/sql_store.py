@@ -162,10 +162,12 @@ class SqlSpeakerStore:
         with self._database.reading() as connection:
             if connection.execute(query).first() is None:
                 return ()  # the usual case, for which nothing is locked or rewritten
-        with self._erasures.noted() as noted, self._database.erasing() as connection:
+        traces = Traces()
+        with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
             found = connection.execute(query.with_for_update()).all()
             for row in found:
                 noted.speaker(connection, row.seq, now)
+                sql_traces.add_speaker(traces, connection, row.seq)
                 connection.execute(delete(speakers).where(speakers.c.seq == row.seq))
         return tuple(ErasedSpeaker(*row) for row in found)
 
