@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import Annotated
 
@@ -11,7 +10,8 @@ import uvicorn
 
 from app.cli_backup import backup, restore
 from app.cli_keys import keys
-from app.settings import Settings, load_settings, variable
+from app.logs import log_to_stderr
+from app.settings import load_settings, variable
 from model.errors import VouchError
 
 GRACE_S = 30
@@ -43,7 +43,7 @@ def serve(
         os.environ.setdefault(name, "1")
     try:
         settings = load_settings()
-        _log_to_stderr(settings)
+        log_to_stderr(settings.log_level, settings.log_format)
         uvicorn.run(
             "app.main:from_environment",
             factory=True,
@@ -79,15 +79,6 @@ def rotate_master_key() -> None:
 
 cli.command()(backup)
 cli.command()(restore)
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    """Our own lines and the server's at the level that was asked for; the libraries' only when something is wrong."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("vouch", "app", "uvicorn"):
-        logging.getLogger(name).setLevel(settings.log_level.upper())
-    # Its warnings quote bytes of a malformed body.
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 def main() -> None:

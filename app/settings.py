@@ -18,6 +18,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
 
 from app.errors import SettingsError
+from app.logs import LogFormat
 
 PREFIX = "VOUCH_"
 DEFAULT_BUNDLE = Path("bundles/default")
@@ -173,6 +174,9 @@ class Settings(BaseModel):
     embeddings_enabled: bool = Field(False, description="Switches on `POST /v1/embeddings`, which is 403 otherwise.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line to log: `debug`, `info`, `warning` or `error`."
+    )
+    log_format: LogFormat = Field(
+        "text", description="How lines are written: `text`, for people, or `json`, one object a line."
     )
 
     @model_validator(mode="after")

@@ -80,7 +80,6 @@ def test_a_store_that_fails_is_503_and_tells_nothing_of_itself(caplog: pytest.Lo
         assert int(answer.headers["Retry-After"]) >= 1
         assert "secret" not in answer.text + not_ready.text
         assert "/secret/place" in caplog.text
-        assert answer.json()["request_id"] in caplog.text
         assert client.get("/livez").status_code == 200
         store.is_broken = False
         assert client.get("/readyz").status_code == 200
@@ -145,7 +144,6 @@ def test_a_mistake_of_ours_is_500_without_its_reason_and_the_next_call_is_served
         problem(answer, 500, "internal_error")
         assert "secret" not in answer.text
         assert "a secret of the service" in caplog.text
-        assert answer.json()["request_id"] in caplog.text
         assert client.post("/v1/compare", files=pair(clip(), clip())).status_code == 200
 
 
