@@ -6,16 +6,13 @@ import os
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from app.cli_backup import backup, restore
 from app.cli_keys import keys
 from app.logs import log_to_stderr
+from app.server import run
 from app.settings import load_settings, variable
 from model.errors import VouchError
-
-GRACE_S = 30
-"""How long requests in flight may take after the signal to stop."""
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -44,18 +41,7 @@ def serve(
     try:
         settings = load_settings()
         log_to_stderr(settings.log_level, settings.log_format)
-        uvicorn.run(
-            "app.main:from_environment",
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,  # our own line has no speaker ids
-            server_header=False,
-            proxy_headers=False,
-            lifespan="on",
-            timeout_graceful_shutdown=GRACE_S,
-        )
+        run(settings)
     except VouchError as error:
         typer.echo(f"vouch: {error}", err=True)
         raise typer.Exit(2) from None

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from app.api import error_handlers, openapi, route_enrollments, route_keys, route_service, route_speakers, route_voice
 from app.api.admission import Admission
+from app.api.draining import STATE_DRAIN, Drain
 from app.api.guard import AccessGuard
 from app.api.metrics import Metrics
 from app.api.middleware import BodyLimit, RequestContext
@@ -34,17 +35,17 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
 
     It begins to serve when the gallery is rebuilt; whatever cannot be loaded fails the start.
     """
-    metrics = Metrics()
+    metrics, drain = Metrics(), Drain()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Drain]]:
         parts = components if components is not None else await asyncio.to_thread(build, settings)
         try:
             app.state.service = await asyncio.to_thread(_start, settings, parts)
             metrics.describe(parts.facts, parts.work, app.version)
             noting = asyncio.create_task(_note_uses(parts.keys))
             try:
-                yield
+                yield {STATE_DRAIN: drain}
             finally:
                 noting.cancel()
         finally:
@@ -63,6 +64,7 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         generate_unique_id_function=lambda route: route.name,  # `compare`, as generated clients should call it
     )
     app.state.metrics = metrics  # they are there before the service is
+    app.state.drain = drain
     routers = [routes.router for routes in (route_voice, route_speakers, route_enrollments, route_keys, route_service)]
     upload_routes = [route for router in routers for route in router.routes if openapi.takes_form(route)]
     # The last one added is the first to see a request.
@@ -74,7 +76,7 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         allow_keyless=settings.allow_keyless,
         limits=RateLimits(settings.rate_limit_per_minute, settings.verify_limit_per_minute),
     )
-    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(RequestContext, metrics=metrics, drain=drain)
     for router in routers:
         app.include_router(router)
     error_handlers.install(app)

@@ -136,6 +136,13 @@ class Settings(BaseModel):
         le=600,
         description="Longest that a request waits for a worker, in seconds; past it callers get 503.",
     )
+    drain_s: Finite = Field(
+        5.0,
+        ge=0,
+        le=600,
+        description="How long after SIGTERM new calls are still taken, in seconds, while `/readyz` is 503: longer than a "
+        "balancer takes to notice.",
+    )
     min_speech_s: Finite = Field(
         1.0,
         gt=0,

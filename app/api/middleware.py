@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
 from app.access import Caller
+from app.api.draining import Drain
 from app.api.guard import STATE_CALLER
 from app.api.metrics import NO_ROUTE, Ended, Metrics
 from app.api.problems import STATE_CODE, internal_error, response_to
@@ -46,9 +47,10 @@ class RequestContext:
     nobody's business but the caller's.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, drain: Drain) -> None:
         self._app = app
         self._metrics = metrics
+        self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,6 +71,8 @@ class RequestContext:
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Server-Timing"] = _server_timing(times.seconds(), time.perf_counter() - start_s)
                 headers.setdefault("Cache-Control", "no-store")
+                if self._drain.has_begun:
+                    headers["Connection"] = "close"  # the next call finds another service
             await send(message)
 
         try:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import examples
-from app.api.dependencies import TheMetrics, TheService
+from app.api.dependencies import TheDrain, TheMetrics, TheService
 from app.api.metrics import CONTENT_TYPE
 from app.api.model_schema import ModelAnswer
 from app.api.openapi import ALWAYS, KEYED, OPEN, answers, needs
@@ -61,8 +61,10 @@ async def livez() -> Live:
     ),
     openapi_extra=OPEN,
 )
-def readyz(service: TheService) -> Ready:
+def readyz(service: TheService, drain: TheDrain) -> Ready:
     """Send no traffic here while this fails."""
+    if drain.has_begun:
+        raise ModelNotReady("The service is stopping, and will take no new calls soon.")
     try:
         service.store.check()
     except StoreError as error:

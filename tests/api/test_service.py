@@ -85,6 +85,14 @@ def test_a_store_that_fails_is_503_and_tells_nothing_of_itself(caplog: pytest.Lo
         assert client.get("/readyz").status_code == 200
 
 
+def test_it_is_not_ready_once_it_drains_and_serves_all_the_same(client: DocumentedClient) -> None:
+    assert "Connection" not in client.get("/readyz").headers
+    client.app.state.drain.begin()
+    assert "is stopping" in problem(client.get("/readyz"), 503, "model_not_ready")
+    answer = client.post("/v1/compare", files=pair(clip(), clip()))
+    assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
+
+
 def test_the_model_gives_account_of_itself(client: DocumentedClient) -> None:
     body = client.get("/v1/model").json()
     assert (body["id"], body["sha256"], body["encoder_id"]) == ("written-bundle", "ab" * 32, "encoder-a")
