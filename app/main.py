@@ -21,6 +21,7 @@ from app.api.service import Service
 from app.api.uploads import UploadLimits, UploadMemory
 from app.components import Components, build
 from app.settings import N_BYTES_PER_MB, Settings, load_settings
+from app.usecases.agreement import Agreement
 from app.usecases.keys import ApiKeys
 from app.usecases.rate_limits import RateLimits
 
@@ -43,11 +44,16 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         try:
             app.state.service = await asyncio.to_thread(_start, settings, parts)
             metrics.describe(parts.facts, parts.work, app.version)
-            noting = asyncio.create_task(_note_uses(parts.keys))
+            agreement = app.state.service.use_cases.agreement
+            in_background = [
+                asyncio.create_task(_note_uses(parts.keys)),
+                asyncio.create_task(_keep_agreed(agreement)),
+            ]
             try:
                 yield {STATE_DRAIN: drain}
             finally:
-                noting.cancel()
+                for task in in_background:
+                    task.cancel()
         finally:
             app.state.service = None
             await asyncio.to_thread(parts.close)
@@ -101,6 +107,16 @@ async def _note_uses(keys: ApiKeys) -> None:
         await asyncio.to_thread(keys.write_uses)
 
 
+async def _keep_agreed(agreement: Agreement) -> None:
+    """Until the service stops: the gallery is held to the store."""
+    while True:
+        await asyncio.sleep(agreement.look_again_in_s)
+        try:
+            await asyncio.to_thread(agreement.look)
+        except Exception:
+            log.exception("gallery: comparing it with the store failed; it is tried again")
+
+
 def _start(settings: Settings, components: Components) -> Service:
     use_cases = components.use_cases(settings)
     use_cases.sync.rebuild()
@@ -113,7 +129,6 @@ def _start(settings: Settings, components: Components) -> Service:
     return Service(
         use_cases=use_cases,
         facts=components.facts,
-        store=components.store,
         work=components.work,
         upload_limits=UploadLimits.of(settings),
         upload_memory=UploadMemory(int(settings.upload_memory_mb * N_BYTES_PER_MB)),

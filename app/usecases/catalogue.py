@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.usecases.agreement import Agreement
 from app.usecases.compare import Compare
 from app.usecases.consistency import ConsistencyRule
 from app.usecases.embed import Embed
@@ -15,6 +16,7 @@ from app.usecases.identify import Identify
 from app.usecases.judging import Judge
 from app.usecases.keys import ApiKeys
 from app.usecases.listening import Listener
+from app.usecases.readiness import Readiness
 from app.usecases.speakers import Speakers
 from app.usecases.standing import StandingRule
 from app.usecases.verify import Verify
@@ -30,6 +32,8 @@ class UseCases:
     speakers: Speakers
     embed: Embed
     sync: GallerySync
+    agreement: Agreement
+    readiness: Readiness
     rule: StandingRule
     judge: Judge
     keys: ApiKeys
@@ -53,6 +57,7 @@ def assemble(
     listener = Listener(decoder, assessor, embedder, work)
     rule = StandingRule(embedder.encoder_id, enroll_min_speech_s)
     sync = GallerySync(store, gallery, rule)
+    agreement = Agreement(store, gallery, rule, sync)
     return UseCases(
         compare=Compare(listener, judge),
         enroll=Enroll(listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr)),
@@ -62,6 +67,8 @@ def assemble(
         speakers=Speakers(store),
         embed=Embed(listener, embeddings_enabled),
         sync=sync,
+        agreement=agreement,
+        readiness=Readiness(store, gallery, embedder.encoder_id, agreement),
         rule=rule,
         judge=judge,
         keys=keys,
