@@ -43,7 +43,7 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         parts = components if components is not None else await asyncio.to_thread(build, settings)
         try:
             app.state.service = await asyncio.to_thread(_start, settings, parts)
-            metrics.describe(parts.facts, parts.work, app.version)
+            metrics.describe(app.state.service, parts.decoder, settings.data_dir, app.version)
             agreement = app.state.service.use_cases.agreement
             in_background = [
                 asyncio.create_task(_note_uses(parts.keys)),

@@ -32,6 +32,11 @@ T = TypeVar("T")
 
 
 class Decoder(Protocol):
+    @property
+    def n_deaths(self) -> int:
+        """Uploads so far that killed or hung what decodes them."""
+        ...
+
     def decode(self, data: bytes) -> Waveform:
         """Raises an AudioError that says what was wrong and what is allowed."""
         ...

@@ -8,6 +8,7 @@ import queue
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -67,6 +68,12 @@ class DecoderPool:
         if children[0].kept:
             log.info("Decoders run with less protection here; they keep %s.", "; ".join(children[0].kept))
         self._n_children = n_children
+        self._n_deaths = 0
+        self._counting = threading.Lock()
+
+    @property
+    def n_deaths(self) -> int:
+        return self._n_deaths
 
     def decode(self, data: bytes) -> Waveform:
         """Raises an AudioError: the child's own, or CorruptAudio where the file takes too long or kills the child.
@@ -84,6 +91,8 @@ class DecoderPool:
             return child.decode(data, self._max_seconds)
         except CorruptAudio:
             if child.is_broken:
+                with self._counting:
+                    self._n_deaths += 1
                 self._died(data, child.end_status())
             raise
         finally:

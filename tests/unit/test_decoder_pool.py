@@ -124,6 +124,7 @@ def test_a_child_that_died_while_idle_costs_nobody_anything() -> None:
         os.kill(pid, signal.SIGKILL)
         assert has_ended(pid)
         assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert pool.n_deaths == 0, "no upload killed it"
 
 
 @linux_only
@@ -136,6 +137,7 @@ def test_a_child_that_dies_of_a_file_costs_its_caller_an_error() -> None:
             pool.decode(UPLOADS["flac"])
         deadly.join()
         assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert pool.n_deaths == 1
 
 
 @linux_only
@@ -146,6 +148,7 @@ def test_a_child_that_takes_too_long_is_ended_and_replaced() -> None:
             pool.decode(UPLOADS["flac"])
         assert has_ended(pid)
         assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert pool.n_deaths == 1
 
 
 @linux_only
