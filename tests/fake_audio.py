@@ -63,6 +63,7 @@ class WrittenWaveform(Waveform):
 class FakeDecoder:
     def __init__(self) -> None:
         self.n_decoded = 0
+        self.n_deaths = 0
 
     def decode(self, data: bytes) -> Waveform:
         self.n_decoded += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -62,6 +63,12 @@ class DecoderPool:
             self._idle.put(_Place(child))
         if children[0].kept:
             log.info("Decoders run with less protection here; they keep %s.", "; ".join(children[0].kept))
+        self._n_deaths = 0
+        self._counting = threading.Lock()
+
+    @property
+    def n_deaths(self) -> int:
+        return self._n_deaths
 
     def decode(self, data: bytes) -> Waveform:
         """Raises an AudioError: the child's own, or CorruptAudio where the file takes too long or kills the child.
@@ -77,6 +84,8 @@ class DecoderPool:
             return place.child.decode(data, self._max_seconds)
         except CorruptAudio:
             if place.child.is_broken:
+                with self._counting:
+                    self._n_deaths += 1
                 self._died(data, place.child.end_status())
             raise
         finally:

@@ -34,6 +34,7 @@ from app.records import (
     Speaker,
     SpeakerChanges,
     SpeakerPage,
+    StandingBatch,
     utc_now,
 )
 from model.errors import InvalidArgument
@@ -261,6 +262,17 @@ class SqlSpeakerStore:
                 rows = sql_batches.read_rows(connection, first)
             batches = sql_batches.to_batches(rows, self._sealer)
             yield from batches
+            after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
+
+    def standings(self) -> Iterator[StandingBatch]:
+        after = 0
+        while True:
+            with self._database.reading() as connection:
+                first = sql_batches.next_number(connection, after)
+                if first is None:
+                    return
+                batch = sql_batches.read_standings(connection, first)
+            yield batch
             after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
 
     def count_speakers(self) -> int:

@@ -27,7 +27,7 @@ from app.usecases.rate_limits import RateLimits
 from model.errors import VouchError
 
 STATE_CALLER = "caller"
-"""Where a request's state holds who it comes from."""
+"""Where a request's state holds who it comes from, whether or not the call is then let through."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ class AccessGuard:
         else:
             key = keys.authenticate(_one(presented))
             caller = Caller(key.key_id, key.tenant, key.scopes)
-            self._limits.count_call(caller)
+        scope["state"][STATE_CALLER] = caller  # the log line of a refusal names its key too
+        self._limits.count_call(caller)
         for wanted in need.scopes:
             require_scope(wanted, caller)
         if speaker_id is not None and "verify" in need.scopes:
             self._limits.count_claim(caller, speaker_id)
-        scope["state"][STATE_CALLER] = caller
 
     def _find(self, scope: Scope) -> tuple[Need, str | None]:
         """What the call needs, and the speaker it names. A refusal, too, is counted under its route."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.usecases.agreement import Agreement
 from app.usecases.auditing import Auditor
 from app.usecases.compare import Compare
 from app.usecases.consistency import ConsistencyRule
@@ -17,6 +18,7 @@ from app.usecases.identify import Identify
 from app.usecases.judging import Judge
 from app.usecases.keys import ApiKeys
 from app.usecases.listening import Listener
+from app.usecases.readiness import Readiness
 from app.usecases.speakers import Speakers
 from app.usecases.standing import StandingRule
 from app.usecases.verify import Verify
@@ -32,6 +34,8 @@ class UseCases:
     speakers: Speakers
     embed: Embed
     sync: GallerySync
+    agreement: Agreement
+    readiness: Readiness
     rule: StandingRule
     judge: Judge
     keys: ApiKeys
@@ -58,6 +62,7 @@ def assemble(
     rule = StandingRule(embedder.encoder_id, enroll_min_speech_s)
     sync = GallerySync(store, gallery, rule)
     audit = Auditor(trail)
+    agreement = Agreement(store, gallery, rule, sync)
     return UseCases(
         compare=Compare(listener, judge),
         enroll=Enroll(
@@ -69,6 +74,8 @@ def assemble(
         speakers=Speakers(store, audit),
         embed=Embed(listener, embeddings_enabled, audit),
         sync=sync,
+        agreement=agreement,
+        readiness=Readiness(store, gallery, embedder.encoder_id, agreement),
         rule=rule,
         judge=judge,
         keys=keys,

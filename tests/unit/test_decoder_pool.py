@@ -169,6 +169,7 @@ def test_a_child_that_died_while_idle_costs_nobody_anything() -> None:
         os.kill(pid, signal.SIGKILL)
         assert has_ended(pid)
         assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert pool.n_deaths == 0, "no upload killed it"
 
 
 @linux_only
@@ -176,6 +177,7 @@ def test_a_child_that_dies_of_a_file_costs_its_caller_an_error() -> None:
     with lone_child() as (pool, pid):
         kill_over_a_clip(pool, pid)
         assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert pool.n_deaths == 1
 
 
 @linux_only
@@ -239,6 +241,7 @@ def test_a_child_that_takes_too_long_is_ended_and_replaced() -> None:
             pool.decode(UPLOADS["flac"])
         assert has_ended(pid)
         assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert pool.n_deaths == 1
 
 
 @linux_only
