@@ -11,6 +11,7 @@ from app.records import (
     Candidate,
     Enrolled,
     Enrollment,
+    ErasedSpeaker,
     Idempotency,
     Metadata,
     NewEnrollment,
@@ -90,6 +91,12 @@ class SpeakerStore(Protocol):
 
     def erase_speaker(self, tenant: str, speaker_id: str) -> int:
         """Removes the speaker, the enrollments and the idempotency rows that name either. Gives the speaker's number."""
+        ...
+
+    def erase_expired(self, now: datetime, limit: int) -> tuple[ErasedSpeaker, ...]:
+        """As `erase_speaker`, for at most `limit` speakers of any tenant whose consent has ended by `now`, the first to end
+        first. An end is looked at again as they are erased: a consent that was prolonged meanwhile keeps its speaker.
+        """
         ...
 
     def add_enrollments(

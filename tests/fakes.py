@@ -18,6 +18,7 @@ from app.records import (
     Candidate,
     Enrolled,
     Enrollment,
+    ErasedSpeaker,
     Idempotency,
     Metadata,
     NewEnrollment,
@@ -26,6 +27,7 @@ from app.records import (
     Speaker,
     SpeakerChanges,
     SpeakerPage,
+    consent_end,
 )
 from model.errors import InvalidArgument
 from model.quality import mean_snr_db
@@ -144,6 +146,14 @@ class FakeSpeakerStore:
                 if (key[0], done.speaker_id) == (tenant, speaker_id):
                     del self._answered[key]
             return number
+
+    def erase_expired(self, now: datetime, limit: int) -> tuple[ErasedSpeaker, ...]:
+        with self._lock:
+            ends = [(consent_end(kept.speaker.consent), kept.speaker) for kept in self._speakers.values()]
+            expired = sorted((end, one.number, one) for end, one in ends if end is not None and end <= now)[:limit]
+            for _, _, one in expired:
+                self.erase_speaker(one.tenant, one.speaker_id)
+            return tuple(ErasedSpeaker(one.number, one.tenant, one.speaker_id) for _, _, one in expired)
 
     def add_enrollments(
         self,

@@ -23,6 +23,7 @@ from app.errors import EnrollmentNotFound, SpeakerExists, StoreError
 from app.records import (
     Enrolled,
     Enrollment,
+    ErasedSpeaker,
     Idempotency,
     Metadata,
     NewEnrollment,
@@ -83,7 +84,7 @@ class SqlSpeakerStore:
             "speaker_id": speaker_id,
             "display_name": display_name,
             "metadata": sql_rows.json_object(metadata),
-            "consent": None if consent is None else sql_rows.json_object(consent),
+            **sql_rows.consent_values(consent),
         }
 
         def work(connection: Connection) -> Speaker:
@@ -133,7 +134,7 @@ class SqlSpeakerStore:
         if "metadata" in changes.fields:
             values["metadata"] = sql_rows.json_object(changes.metadata or {})
         if "consent" in changes.fields:
-            values["consent"] = None if changes.consent is None else sql_rows.json_object(changes.consent)
+            values |= sql_rows.consent_values(changes.consent)
 
         def work(connection: Connection) -> Speaker:
             if values:
@@ -149,6 +150,23 @@ class SqlSpeakerStore:
             # Enrollments and idempotency rows go with it: their foreign keys cascade.
             connection.execute(delete(speakers).where(speakers.c.seq == number))
         return number
+
+    def erase_expired(self, now: datetime, limit: int) -> tuple[ErasedSpeaker, ...]:
+        query = (
+            select(speakers.c.seq, speakers.c.tenant, speakers.c.speaker_id)
+            .where(speakers.c.consent_expires_at <= now)
+            .order_by(speakers.c.consent_expires_at, speakers.c.seq)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            if connection.execute(query).first() is None:
+                return ()  # the usual case, for which nothing is locked or rewritten
+        with self._erasures.noted() as noted, self._database.erasing() as connection:
+            found = connection.execute(query.with_for_update()).all()
+            for row in found:
+                noted.speaker(connection, row.seq, now)
+                connection.execute(delete(speakers).where(speakers.c.seq == row.seq))
+        return tuple(ErasedSpeaker(*row) for row in found)
 
     def add_enrollments(
         self,
