@@ -109,6 +109,8 @@ def is_replay(evidence: float) -> bool:
 
 def decide_replay(decision: Decision, flags: Sequence[Flag], policy: ReplayPolicy) -> Decision:
     """What a decision becomes by its clip's flags: with `refuse`, a recording that was heard before opens nothing."""
-    if policy == "refuse" and "replay_suspected" in flags:
-        return Decision("reject", ("replay_suspected",))
-    return decision
+    return Decision("reject", ("replay_suspected",)) if refuses_replay(flags, policy) else decision
+
+
+def refuses_replay(flags: Sequence[Flag], policy: ReplayPolicy) -> bool:
+    return policy == "refuse" and "replay_suspected" in flags

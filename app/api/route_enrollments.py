@@ -22,7 +22,7 @@ from app.api.openapi import HEARD, STORED, answers, needs
 from app.api.route_speakers import answer
 from app.api.schemas import EnrolledAnswer, EnrollmentAnswer, EnrollmentList
 from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerNotFound
-from model.errors import InconsistentVoice, NotEnoughSpeech, TooNoisy
+from model.errors import InconsistentVoice, NotEnoughSpeech, ReplaySuspected, TooNoisy
 
 router = APIRouter(prefix="/v1/speakers/{speaker_id}/enrollments", tags=["enrollments"])
 
@@ -45,6 +45,7 @@ CLIPS = FormShape((FileField("audio", "One clip or more, each with enough speech
         NotEnoughSpeech,
         TooNoisy,
         InconsistentVoice,
+        ReplaySuspected,
     ),
     openapi_extra={"requestBody": CLIPS.openapi(), **needs("enroll")},
 )
@@ -62,6 +63,7 @@ async def enroll(
     enrolled = await worker.run(lambda: service.use_cases.enroll(tenant, speaker_id, form.files["audio"], idempotency))
     return EnrolledAnswer(
         enrollments=[EnrollmentAnswer.of(enrollment) for enrollment in enrolled.enrollments],
+        flags=list(enrolled.flags),
         speaker=answer(enrolled.speaker, service),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
 from app.usecases.compare import Compare
@@ -15,9 +15,11 @@ from app.usecases.identify import Identify
 from app.usecases.judging import Judge
 from app.usecases.keys import ApiKeys
 from app.usecases.listening import Listener
+from app.usecases.replays import ReplayRule
 from app.usecases.speakers import Speakers
 from app.usecases.standing import StandingRule
 from app.usecases.verify import Verify
+from model.decision import ReplayPolicy
 
 
 @dataclass(frozen=True)
@@ -48,19 +50,24 @@ def assemble(
     enroll_min_speech_s: float,
     enroll_min_llr: float,
     embeddings_enabled: bool,
+    replay_policy: ReplayPolicy,
+    knows_replays: bool,
 ) -> UseCases:
     """One Listener and one GallerySync, shared: the lock of the latter holds only if there is one of it."""
-    listener = Listener(decoder, assessor, embedder, work)
+    listener = Listener(decoder, assessor, embedder, work, takes_fingerprints=knows_replays)
     rule = StandingRule(embedder.encoder_id, enroll_min_speech_s)
     sync = GallerySync(store, gallery, rule)
+    replays = ReplayRule(store.fingerprints, replay_policy)
     return UseCases(
-        compare=Compare(listener, judge),
-        enroll=Enroll(listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr)),
-        verify=Verify(listener, judge, store, rule),
-        identify=Identify(listener, judge, store, gallery, rule),
+        compare=Compare(listener, judge, replays),
+        enroll=Enroll(
+            listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr), replays
+        ),
+        verify=Verify(listener, judge, store, rule, replays),
+        identify=Identify(listener, judge, store, gallery, rule, replays),
         erase=Erase(store, sync),
         speakers=Speakers(store),
-        embed=Embed(listener, embeddings_enabled),
+        embed=Embed(replace(listener, takes_fingerprints=False), embeddings_enabled),
         sync=sync,
         rule=rule,
         judge=judge,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from app.ports import SpeakerStore
-from app.records import Clip, Enrolled, Idempotency, NewEnrollment, Reference
+from app.records import Clip, Enrolled, Idempotency, NewEnrollment, Reference, Speaker
 from app.usecases.consistency import ConsistencyRule
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.listening import Listener, require_voice
+from app.usecases.replays import ReplayRule
 from app.usecases.standing import StandingRule
-from model.decision import QualityGate
+from model.decision import Flag, QualityGate
 from model.errors import InvalidArgument
+from model.fingerprint import kept
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Enroll:
     sync: GallerySync
     rule: StandingRule
     consistency: ConsistencyRule
+    replays: ReplayRule
 
     def __call__(
         self, tenant: str, speaker_id: str, clips: Sequence[bytes], idempotency: Idempotency | None = None
@@ -30,7 +33,7 @@ class Enroll:
         """Adds every clip, in one transaction, and brings the gallery up to date.
 
         Raises SpeakerNotFound, ModelMismatch and IdempotencyConflict before anything is decoded; then AudioError,
-        NotEnoughSpeech, TooNoisy or InconsistentVoice naming the clip, after which nothing is stored.
+        NotEnoughSpeech, TooNoisy, InconsistentVoice or ReplaySuspected naming the clip, after which nothing is stored.
 
         Clips are held against those that are stored when the last of them has been heard. Two calls at once for one
         speaker do not see each other's clips, and may so enrol two voices.
@@ -39,13 +42,16 @@ class Enroll:
             raise InvalidArgument("No clip was sent; at least 1 is needed in the field `audio`.")
         enrolled = self._replayed(tenant, speaker_id, idempotency)
         if enrolled is None:
-            self.rule.require_current(self.store.get_speaker(tenant, speaker_id))
+            speaker = self.store.get_speaker(tenant, speaker_id)
+            self.rule.require_current(speaker)
             names = [f"clip {i} of {len(clips)}" for i in range(1, len(clips) + 1)]
             heard = self.listener.listen_to_all(dict(zip(names, clips, strict=True)))
             by_name = {name: self._kept(clip, name) for name, clip in heard.items()}
             fresh = list(by_name.values())
             self.consistency.require_one_voice(by_name, self._stored(tenant, speaker_id))
-            enrolled = self.store.add_enrollments(tenant, speaker_id, self.rule.encoder_id, fresh, idempotency)
+            flags = self._flags(speaker, heard, idempotency)
+            added = self.store.add_enrollments(tenant, speaker_id, self.rule.encoder_id, fresh, idempotency)
+            enrolled = replace(added, flags=flags)
         self.sync.refresh(tenant, enrolled.speaker.number)
         return enrolled
 
@@ -59,5 +65,13 @@ class Enroll:
         stored = self.store.find_reference(tenant, speaker_id)
         return stored if stored is not None and stored.encoder_id == self.rule.encoder_id else None
 
+    def _flags(self, speaker: Speaker, heard: Mapping[str, Clip], idempotency: Idempotency | None) -> tuple[Flag, ...]:
+        name = self.replays.first_known(heard, speaker.number)
+        # This very request may have been carried out meanwhile, where it was sent twice at once.
+        if name is None or self._replayed(speaker.tenant, speaker.speaker_id, idempotency) is not None:
+            return ()
+        return self.replays.flags_to_enroll(name)
+
     def _kept(self, clip: Clip, name: str) -> NewEnrollment:
-        return NewEnrollment(require_voice(clip, self.gate, name), clip.quality, clip.source)
+        fingerprint = None if clip.fingerprint is None else kept(clip.fingerprint)
+        return NewEnrollment(require_voice(clip, self.gate, name), clip.quality, clip.source, fingerprint)
