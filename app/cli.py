@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from app.cli_audit import audit
 from app.cli_backup import backup, restore
 from app.cli_keys import keys
+from app.cli_sentences import sentences
 from app.settings import Settings, load_settings, variable
-from model.errors import VouchError
 
 GRACE_S = 30
 """How long requests in flight may take after the signal to stop."""
@@ -26,6 +27,7 @@ cli = typer.Typer(
 
 
 cli.add_typer(keys, name="keys")
+cli.add_typer(audit, name="audit")
 
 
 @cli.command()
@@ -41,7 +43,7 @@ def serve(
     # later on it could only be told for one thread at a time.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    try:
+    with sentences():
         settings = load_settings()
         _log_to_stderr(settings)
         uvicorn.run(
@@ -56,9 +58,6 @@ def serve(
             lifespan="on",
             timeout_graceful_shutdown=GRACE_S,
         )
-    except VouchError as error:
-        typer.echo(f"vouch: {error}", err=True)
-        raise typer.Exit(2) from None
 
 
 @cli.command("rotate-master-key")
@@ -66,12 +65,9 @@ def rotate_master_key() -> None:
     """Seals what the database holds under a new master key; stop the service first. Safe to run again if it is cut short."""
     from app.adapters.rotation import rotate
 
-    try:
+    with sentences():
         settings = load_settings()
         rotated = rotate(settings)
-    except VouchError as error:
-        typer.echo(f"vouch: {error}", err=True)
-        raise typer.Exit(2) from None
     typer.echo(f"Sealed anew: {rotated.n_secrets} secrets of the service and {rotated.n_speakers} speakers' keys.")
     if settings.master_key is not None:
         typer.echo("VOUCH_MASTER_KEY: what stands behind its first key is needed no more.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -20,13 +21,15 @@ from app.api.service import Service
 from app.api.uploads import UploadLimits, UploadMemory
 from app.components import Components, build
 from app.settings import N_BYTES_PER_MB, Settings, load_settings
-from app.usecases.keys import ApiKeys
+from app.usecases.expiry import Expiry
 from app.usecases.rate_limits import RateLimits
 
 log = logging.getLogger("vouch")
 
 NOTE_USES_EVERY_S = 300
 """A commit for all the keys that were used meanwhile."""
+SYNC_TRAIL_EVERY_S = 1
+EXPIRE_EVERY_S = 30
 
 
 def create_app(settings: Settings, components: Components | None = None) -> FastAPI:
@@ -41,12 +44,13 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         parts = components if components is not None else await asyncio.to_thread(build, settings)
         try:
             app.state.service = await asyncio.to_thread(_start, settings, parts)
-            metrics.describe(parts.facts, parts.work, app.version)
-            noting = asyncio.create_task(_note_uses(parts.keys))
+            metrics.describe(parts.facts, parts.work, parts.trail, app.version)
+            chores = [asyncio.create_task(chore) for chore in _chores(parts, app.state.service.use_cases.expiry)]
             try:
                 yield
             finally:
-                noting.cancel()
+                for chore in chores:
+                    chore.cancel()
         finally:
             app.state.service = None
             await asyncio.to_thread(parts.close)
@@ -92,15 +96,28 @@ def from_environment() -> FastAPI:
     return app
 
 
-async def _note_uses(keys: ApiKeys) -> None:
-    """Until the service stops, which notes the rest."""
+def _chores(parts: Components, expiry: Expiry) -> list[Coroutine[Any, Any, None]]:
+    """What is done now and then until the service stops, which does the rest of it."""
+    return [
+        every(NOTE_USES_EVERY_S, parts.keys.write_uses),
+        every(SYNC_TRAIL_EVERY_S, parts.trail.sync),
+        every(EXPIRE_EVERY_S, expiry),
+    ]
+
+
+async def every(interval_s: float, work: Callable[[], object]) -> None:
+    """Does it on a thread, until it is cancelled. A failure is logged, and the next time comes."""
     while True:
-        await asyncio.sleep(NOTE_USES_EVERY_S)
-        await asyncio.to_thread(keys.write_uses)
+        await asyncio.sleep(interval_s)
+        try:
+            await asyncio.to_thread(work)
+        except Exception:
+            log.exception("a chore of the service failed; it is tried again in %g s", interval_s)
 
 
 def _start(settings: Settings, components: Components) -> Service:
     use_cases = components.use_cases(settings)
+    use_cases.expiry()  # nobody whose consent ended while the service was down is found again
     use_cases.sync.rebuild()
     if settings.allow_keyless and not use_cases.keys.are_required:
         log.warning(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from app.access import ApiKey
+from app.audit import AuditEntry
 from app.records import (
     Candidate,
     Enrolled,
@@ -27,6 +28,10 @@ from model.scoring import Embedding
 from model.waveform import Waveform
 
 T = TypeVar("T")
+
+
+def admit_any(stored: Reference | None) -> None:
+    """Adds enrollments without a look at those that are there."""
 
 
 class Decoder(Protocol):
@@ -124,8 +129,13 @@ class SpeakerStore(Protocol):
         encoder_id: str,
         enrollments: Sequence[NewEnrollment],
         idempotency: Idempotency | None = None,
+        admit: Callable[[Reference | None], None] = admit_any,
     ) -> Enrolled:
-        """All or none. Raises ModelMismatch where the speaker has enrollments of another encoder."""
+        """All or none. Raises ModelMismatch where the speaker has enrollments of another encoder.
+
+        `admit` is shown the speaker's reference, None before the first enrollment, as it is when these are added: of two
+        calls at once the second sees what the first one added. What it raises passes, and nothing is added.
+        """
         ...
 
     def replayed_enrollments(self, tenant: str, speaker_id: str, idempotency: Idempotency) -> Enrolled | None:
@@ -226,6 +236,32 @@ class KeyStore(Protocol):
 
     def note_uses(self, used: Mapping[str, datetime]) -> None:
         """When each key was last used, by its id."""
+        ...
+
+
+class AuditTrail(Protocol):
+    """Who did what, in order; nothing is ever changed or taken out, but what is older than it is to be kept. Threads may call
+    it at once.
+    """
+
+    @property
+    def n_unwritten(self) -> int:
+        """Entries that wait for a disk that takes them."""
+        ...
+
+    def require_room(self) -> None:
+        """Raises StoreError while entries wait that still cannot be written."""
+        ...
+
+    def write(self, entry: AuditEntry, *, is_synced: bool) -> None:
+        """Adds an entry, which outlives this process when it returns, and a power cut where it `is_synced`.
+
+        Where it cannot be written now, it waits, and the log says so. Raises StoreError when too many wait.
+        """
+        ...
+
+    def sync(self) -> None:
+        """After it, every entry that was written outlives a power cut."""
         ...
 
 

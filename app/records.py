@@ -25,6 +25,10 @@ DEFAULT_TENANT = "default"
 """Whose rows they are while the service has no keys. Every row and every query carries a tenant from the start."""
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 def consent_end(consent: Metadata | None) -> datetime | None:
     """When a consent ends, in UTC: its `expires_at`, in ISO 8601 with a time zone. None where it names no such moment."""
     text = None if consent is None else consent.get("expires_at")

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from app.access import ApiKey
-from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerExists, SpeakerNotFound
+from app.audit import AuditEntry
+from app.errors import (
+    EnrollmentNotFound,
+    IdempotencyConflict,
+    ModelMismatch,
+    SpeakerExists,
+    SpeakerNotFound,
+    StoreError,
+)
+from app.ports import admit_any
 from app.records import (
     Candidate,
     Enrolled,
@@ -166,6 +175,7 @@ class FakeSpeakerStore:
         encoder_id: str,
         enrollments: Sequence[NewEnrollment],
         idempotency: Idempotency | None = None,
+        admit: Callable[[Reference | None], None] = admit_any,
     ) -> Enrolled:
         if not enrollments:
             raise InvalidArgument("Enrolling needs at least one clip; got none.")
@@ -181,6 +191,7 @@ class FakeSpeakerStore:
             if kept.seen().encoder_id not in (None, encoder_id):
                 raise ModelMismatch(f"Speaker {speaker_id!r} is enrolled with another encoder than {encoder_id}.")
             np.stack([*(embedding for _, embedding in kept.clips.values()), *new])
+            admit(self.find_reference(tenant, speaker_id))
             now = self._clock()
             ids = tuple(uuid.uuid4().hex for _ in enrollments)
             for enrollment_id, clip in zip(ids, enrollments, strict=True):
@@ -303,6 +314,31 @@ class FakeKeyStore:
     def note_uses(self, used: Mapping[str, datetime]) -> None:
         for key_id, used_at in used.items():
             self._keys[key_id] = replace(self._keys[key_id], last_used_at=used_at)
+
+
+class FakeAuditTrail:
+    """Fulfils `app.ports.AuditTrail`."""
+
+    def __init__(self) -> None:
+        self.entries: list[AuditEntry] = []
+        self.synced: list[AuditEntry] = []
+        self.is_full = False
+
+    @property
+    def n_unwritten(self) -> int:
+        return 0
+
+    def require_room(self) -> None:
+        if self.is_full:
+            raise StoreError("The audit trail cannot be written.")
+
+    def write(self, entry: AuditEntry, *, is_synced: bool) -> None:
+        self.entries.append(entry)
+        if is_synced:
+            self.sync()
+
+    def sync(self) -> None:
+        self.synced = list(self.entries)
 
 
 class FakeGallery:

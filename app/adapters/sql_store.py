@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from app.adapters.sql_fingerprints import SqlFingerprints
 from app.adapters.tables import enrollments as enrollment_table
 from app.adapters.tables import speakers
 from app.errors import EnrollmentNotFound, SpeakerExists, StoreError
+from app.ports import admit_any
 from app.records import (
     Enrolled,
     Enrollment,
@@ -33,15 +34,12 @@ from app.records import (
     Speaker,
     SpeakerChanges,
     SpeakerPage,
+    utc_now,
 )
 from model.errors import InvalidArgument
 from model.scoring import unit
 
 _T = TypeVar("_T")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def open_store(database_url: str, master: MasterKey, *, clock: Callable[[], datetime] = utc_now) -> SqlSpeakerStore:
@@ -181,6 +179,7 @@ class SqlSpeakerStore:
         encoder_id: str,
         enrollments: Sequence[NewEnrollment],
         idempotency: Idempotency | None = None,
+        admit: Callable[[Reference | None], None] = admit_any,
     ) -> Enrolled:
         n_embedding = _one_size(enrollments)
 
@@ -191,6 +190,7 @@ class SqlSpeakerStore:
             if made_before is not None:
                 return sql_steps.read_enrolled(connection, tenant, speaker_id, made_before)
             sql_steps.require_alike(connection, tenant, speaker_id, encoder_id, n_embedding)
+            admit(sql_steps.read_reference(connection, tenant, speaker_id, self._sealer))
             now, seal = self._clock(), sql_steps.open_seal(connection, tenant, speaker_id, self._sealer)
             rows = [
                 sql_rows.enrollment_values(tenant, speaker_id, encoder_id, uuid.uuid4().hex, clip, seal, now)
@@ -242,8 +242,7 @@ class SqlSpeakerStore:
 
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
         with self._database.reading() as connection:
-            rows = connection.execute(sql_rows.reference_query().where(*sql_steps.is_speaker(tenant, speaker_id))).all()
-        return sql_rows.to_reference(rows, self._sealer) if rows and rows[0].encoder_id is not None else None
+            return sql_steps.read_reference(connection, tenant, speaker_id, self._sealer)
 
     def find_references(self, tenant: str, numbers: Iterable[int]) -> tuple[Reference, ...]:
         with self._database.reading() as connection:

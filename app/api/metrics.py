@@ -22,7 +22,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.api.problems import KINDS
-from app.ports import WorkQueue
+from app.ports import AuditTrail, WorkQueue
 from app.records import ModelFacts
 from app.stages import STAGES, Stage
 
@@ -82,6 +82,11 @@ class Metrics:
         self._problems = {code: problems.labels(code) for code in KINDS}
         self._n_taken = Gauge("vouch_work_places_taken", "Work at a worker or waiting for one.", registry=registry)
         self._n_places = Gauge("vouch_work_places", "Most of it; past that callers get 503.", registry=registry)
+        self._n_unaudited = Gauge(
+            "vouch_audit_unwritten",
+            "Entries of the audit trail that wait for a disk that takes them.",
+            registry=registry,
+        )
         self._info = Info(
             "vouch",
             "What is loaded. Absent until the service is ready.",
@@ -89,12 +94,13 @@ class Metrics:
             registry=registry,
         )
 
-    def describe(self, facts: ModelFacts, work: WorkQueue, version: str) -> None:
+    def describe(self, facts: ModelFacts, work: WorkQueue, trail: AuditTrail, version: str) -> None:
         """Called once the service has started."""
         self._info.clear()
         self._info.labels(facts.bundle_id, facts.encoder_id, facts.engine, facts.device, version).info({})
         self._n_taken.set_function(lambda: work.n_taken)
         self._n_places.set_function(lambda: work.n_places)
+        self._n_unaudited.set_function(lambda: trail.n_unwritten)
 
     def count(self, request: Ended) -> None:
         method = request.method if request.method in METHODS else OTHER_METHOD

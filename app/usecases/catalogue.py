@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.usecases.auditing import Auditor
 from app.usecases.compare import Compare
 from app.usecases.consistency import ConsistencyRule
 from app.usecases.embed import Embed
 from app.usecases.enroll import Enroll
 from app.usecases.erase import Erase
+from app.usecases.expiry import Expiry
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.identify import Identify
 from app.usecases.judging import Judge
@@ -35,6 +37,7 @@ class UseCases:
     rule: StandingRule
     judge: Judge
     keys: ApiKeys
+    expiry: Expiry
 
 
 def assemble(
@@ -47,6 +50,7 @@ def assemble(
     work: WorkQueue,
     judge: Judge,
     keys: ApiKeys,
+    trail: AuditTrail,
     enroll_min_speech_s: float,
     enroll_min_llr: float,
     embeddings_enabled: bool,
@@ -58,18 +62,20 @@ def assemble(
     rule = StandingRule(embedder.encoder_id, enroll_min_speech_s)
     sync = GallerySync(store, gallery, rule)
     replays = ReplayRule(store.fingerprints, replay_policy)
+    audit = Auditor(trail)
     return UseCases(
         compare=Compare(listener, judge, replays),
         enroll=Enroll(
-            listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr), replays
+            listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr), replays, audit
         ),
-        verify=Verify(listener, judge, store, rule, replays),
-        identify=Identify(listener, judge, store, gallery, rule, replays),
-        erase=Erase(store, sync),
-        speakers=Speakers(store),
-        embed=Embed(replace(listener, takes_fingerprints=False), embeddings_enabled),
+        verify=Verify(listener, judge, store, rule, replays, audit),
+        identify=Identify(listener, judge, store, gallery, rule, replays, audit),
+        erase=Erase(store, sync, audit),
+        speakers=Speakers(store, audit),
+        embed=Embed(replace(listener, takes_fingerprints=False), embeddings_enabled, audit),
         sync=sync,
         rule=rule,
         judge=judge,
         keys=keys,
+        expiry=Expiry(store, sync, audit),
     )
