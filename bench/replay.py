@@ -42,6 +42,8 @@ MIN_SPEECH_S = 1.0
 N_REPEATED = (100, 300)
 """Clips of each half that are submitted again in every way, at most two a speaker."""
 N_EACH_SPEAKER = 2
+ISOLATED_WORDS = "dspspeech20"
+"""Of which nearly no clip has enough speech to decide anything; they are held against each other, and not submitted again."""
 N_STRANGERS = 20
 """Clips of other speakers that each clip is held against."""
 N_KEPT = 50
@@ -108,7 +110,7 @@ def sample_of(
     for one in (heard[i] for i in rng.permutation(len(heard))):
         if len(chosen) == n_clips:
             break
-        if n_of.get(one.utterance.speaker, 0) == N_EACH_SPEAKER:
+        if n_of.get(one.utterance.speaker, 0) == N_EACH_SPEAKER or one.utterance.corpus == ISOLATED_WORDS:
             continue
         if speech_s(read_samples(one.utterance.path)) >= MIN_SPEECH_S:
             n_of[one.utterance.speaker] = n_of.get(one.utterance.speaker, 0) + 1

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.adapters.backup import back_up
 from app.adapters.database import open_database
+from app.adapters.restore import restore
 from app.adapters.sealing import Sealer
 from app.adapters.sql_store import SqlSpeakerStore
-from app.errors import SpeakerNotFound
+from app.errors import SpeakerNotFound, StoreError
 from app.ports import SpeakerStore
 from app.records import DEFAULT_TENANT as ME
+from app.settings import Settings
 from fakes import FakeSpeakerStore
 from kept_stores import has, kept_store
 from model.fingerprint import Fingerprint
@@ -228,6 +231,35 @@ def test_those_of_an_old_copy_are_swept_with_their_speaker_and_enrollment(tmp_pa
         assert not has(store, "alice")
         assert known(store, "bob") == of(3)
     assert n_rows(tmp_path / "vouch.db") == 1
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    """Of alice and bob; alice was erased since."""
+    with kept_store(tmp_path / "data") as store:
+        create(store, "alice", "bob")
+        enroll(store, "alice", 1)
+        enroll(store, "bob", 2)
+        back_up(tmp_path / "data" / "vouch.db", tmp_path / "backup.db")
+        store.erase_speaker(ME, "alice")
+    return tmp_path / "backup.db"
+
+
+def test_a_restore_brings_those_of_the_present_back(backup: Path, tmp_path: Path) -> None:
+    restore(backup, Settings(data_dir=tmp_path / "data"))
+    with kept_store(tmp_path / "data") as store:
+        assert known(store, "bob") == of(2)
+    assert n_rows(tmp_path / "data" / "vouch.db") == 1
+
+
+@pytest.mark.parametrize(
+    ("sealed", "refusal"),
+    [("x'00'", "no fingerprint in its row 2"), ("zeroblob(108)", "embedding or fingerprint is damaged")],
+)
+def test_a_backup_with_a_damaged_one_is_not_restored(backup: Path, tmp_path: Path, sealed: str, refusal: str) -> None:
+    sqlite(backup, f"UPDATE fingerprints SET sealed = {sealed} WHERE seq = 2")
+    with pytest.raises(StoreError, match=refusal):
+        restore(backup, Settings(data_dir=tmp_path / "data"))
 
 
 def test_switching_them_off_removes_them(path: Path) -> None:
