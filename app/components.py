@@ -73,6 +73,8 @@ class Components:
             enroll_min_speech_s=settings.enroll_min_speech_s,
             enroll_min_llr=settings.enroll_min_llr,
             embeddings_enabled=settings.embeddings_enabled,
+            replay_policy=settings.replay_policy,
+            knows_replays=settings.replay_kept_clips > 0,
         )
 
     def close(self) -> None:
@@ -145,7 +147,11 @@ def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys, AuditFile
         trail = _trail(secrets, settings)
         keys = _keys(database, secrets, trail)
         _require_keys_beyond_loopback(keys, settings)
-        return SqlSpeakerStore(database, Sealer(master), open_erasures(database, secrets, settings)), keys, trail
+        erasures = open_erasures(database, secrets, settings)
+        store = SqlSpeakerStore(database, Sealer(master), erasures, n_kept_fingerprints=settings.replay_kept_clips)
+        if not settings.replay_kept_clips:
+            store.fingerprints.remove_all()
+        return store, keys, trail
     except BaseException:
         database.close()
         raise

@@ -26,6 +26,7 @@ from app.records import (
     SpeakerPage,
     StandingBatch,
 )
+from model.fingerprint import Fingerprint
 from model.quality import Quality
 from model.scoring import Embedding
 from model.waveform import Waveform
@@ -75,8 +76,25 @@ class Embedder(Protocol):
     def close(self) -> None: ...
 
 
+class FingerprintStore(Protocol):
+    """By which recordings that were heard of a speaker before are known. They are erased with the speaker."""
+
+    def of_speaker(self, number: int) -> tuple[Fingerprint, ...]:
+        """Of the speaker with this number: of all enrollments, and of the latest clips that were verified."""
+        ...
+
+    def remember(self, number: int, words: Fingerprint) -> None:
+        """Of a clip that was verified, as it is kept. Known at once; durable a second later, or at the close of the store, since
+        no answer waits for it. Of a speaker who is gone nothing is kept.
+        """
+        ...
+
+
 class SpeakerStore(Protocol):
     """The record. Each call is one transaction, durable when it returns; threads may call it at once."""
+
+    @property
+    def fingerprints(self) -> FingerprintStore: ...
 
     def create_speaker(
         self,

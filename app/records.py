@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.decision import Decision, OperatingPoint
+from model.decision import Decision, Flag, OperatingPoint
+from model.fingerprint import Fingerprint
 from model.likelihood import LikelihoodModel
 from model.quality import Quality
 from model.scoring import Embedding
@@ -45,6 +46,8 @@ class Clip:
     quality: Quality
     source: Source
     embedding: Embedding | None
+    fingerprint: Fingerprint | None = None
+    """All of its words; None where the clip is not to be known again."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class NewEnrollment:
     embedding: Embedding
     quality: Quality
     source: Source
+    fingerprint: Fingerprint | None = None
+    """Those words of it that are kept; None where none are."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,8 @@ class Enrolled:
 
     speaker: Speaker
     enrollments: tuple[Enrollment, ...]
+    flags: tuple[Flag, ...] = ()
+    """Of the clips, when they were enrolled; a call that is repeated has none."""
 
 
 @dataclass(frozen=True)
@@ -218,10 +225,13 @@ class Verification:
     """The score at which this very trial would meet the point; None where no cosine does, or there is no score."""
     speaker_id: str | None
     clips: tuple[Clip, ...]
+    flags: tuple[Flag, ...] = ()
 
 
 @dataclass(frozen=True)
 class IdentifiedCandidate:
+    number: int
+    """That of the Speaker."""
     speaker_id: str
     display_name: str | None
     score: float
@@ -241,6 +251,7 @@ class Identification:
     """That of the best candidate; None where there is none."""
     n_searched: int
     clip: Clip
+    flags: tuple[Flag, ...] = ()
 
 
 @dataclass(frozen=True)

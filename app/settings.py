@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from app.errors import SettingsError
 from app.logs import LogFormat
+from model.decision import ReplayPolicy
 
 PREFIX = "VOUCH_"
 DEFAULT_BUNDLE = Path("bundles/default")
@@ -171,6 +172,18 @@ class Settings(BaseModel):
     )
     identify_margin: Finite = Field(
         2.0, ge=0, description="Natural-log likelihood ratio by which the best candidate must lead the second."
+    )
+    replay_policy: ReplayPolicy = Field(
+        "flag",
+        description="What becomes of a recording that was heard before: `flag` says so and decides as ever, `refuse` rejects "
+        "it, and does not enrol it.",
+    )
+    replay_kept_clips: int = Field(
+        50,
+        ge=0,
+        le=1000,
+        description="Verified clips of each speaker, the latest, by which one that is sent again is known; enrolled ones "
+        "always are. 0: nothing is kept, and nothing flagged.",
     )
     gallery_exact_up_to: int = Field(
         1_000_000,

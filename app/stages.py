@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, Self, get_args
 
-Stage = Literal["queue", "decode", "quality", "encode", "search", "store"]
+Stage = Literal["queue", "decode", "quality", "encode", "replay", "search", "store"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """In the order in which a clip meets them."""
 

@@ -10,7 +10,13 @@ from typing import Literal
 from model.quality import Quality
 
 Outcome = Literal["accept", "reject", "inconclusive"]
-Reason = Literal["not_enough_speech", "too_noisy", "ambiguous", "empty_gallery"]
+Reason = Literal["not_enough_speech", "too_noisy", "ambiguous", "empty_gallery", "replay_suspected"]
+Flag = Literal["replay_suspected"]
+"""What warns of a clip, and by itself changes no decision."""
+ReplayPolicy = Literal["flag", "refuse"]
+
+MIN_REPLAY_EVIDENCE = 20.0
+"""In nats, from which on two clips are one recording. `bench/replay.py` measures it."""
 
 
 @dataclass(frozen=True)
@@ -94,3 +100,17 @@ def decide_identification(
     if len(llrs) > 1 and llrs[0] - llrs[1] < margin:
         return Decision("inconclusive", ("ambiguous",))
     return Decision("accept")
+
+
+def is_replay(evidence: float) -> bool:
+    """Whether a clip is a recording that was heard before: `evidence` is the highest against any of those."""
+    return evidence >= MIN_REPLAY_EVIDENCE
+
+
+def decide_replay(decision: Decision, flags: Sequence[Flag], policy: ReplayPolicy) -> Decision:
+    """What a decision becomes by its clip's flags: with `refuse`, a recording that was heard before opens nothing."""
+    return Decision("reject", ("replay_suspected",)) if refuses_replay(flags, policy) else decision
+
+
+def refuses_replay(flags: Sequence[Flag], policy: ReplayPolicy) -> bool:
+    return policy == "refuse" and "replay_suspected" in flags

@@ -11,7 +11,8 @@
     ├── QualityError               a Waveform, but no clip to enrol
     │   ├── NotEnoughSpeech
     │   ├── TooNoisy
-    │   └── InconsistentVoice      another voice than the speaker's other clips
+    │   ├── InconsistentVoice      another voice than the speaker's other clips
+    │   └── ReplaySuspected        a recording that was heard before
     ├── BundleError                the folder an encoder ships in is incomplete, altered or not ours
     └── ServiceError               app/errors.py draws this branch: speakers, enrollments, load
 
@@ -70,6 +71,10 @@ class TooNoisy(QualityError):
 
 class InconsistentVoice(QualityError):
     code = "inconsistent_voice"
+
+
+class ReplaySuspected(QualityError):
+    code = "replay_suspected"
 
 
 class BundleError(VouchError):

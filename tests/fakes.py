@@ -40,6 +40,7 @@ from app.records import (
     StandingBatch,
     consent_end,
 )
+from fake_fingerprints import FakeFingerprints
 from model.errors import InvalidArgument
 from model.quality import mean_snr_db
 from model.scoring import Embedding, reference, unit
@@ -73,8 +74,9 @@ class _Answered:
 class FakeSpeakerStore:
     """Fulfils `app.ports.SpeakerStore`."""
 
-    def __init__(self, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(self, clock: Callable[[], datetime] | None = None, n_kept_fingerprints: int = 50) -> None:
         self._clock = clock or TickingClock()
+        self.fingerprints = FakeFingerprints(n_kept_fingerprints)
         self._lock = threading.RLock()
         self._speakers: dict[tuple[str, str], _Kept] = {}
         self._answered: dict[tuple[str, str], _Answered] = {}
@@ -113,6 +115,7 @@ class FakeSpeakerStore:
                 updated_at=now,
             )
             self._speakers[tenant, speaker_id] = _Kept(speaker)
+            self.fingerprints.add_speaker(speaker.number)
             self._remember(tenant, speaker_id, idempotency, None)
             return speaker
 
@@ -153,6 +156,7 @@ class FakeSpeakerStore:
         with self._lock:
             number = self._kept(tenant, speaker_id).speaker.number
             del self._speakers[tenant, speaker_id]
+            self.fingerprints.forget(number)
             for key, done in list(self._answered.items()):
                 if (key[0], done.speaker_id) == (tenant, speaker_id):
                     del self._answered[key]
@@ -195,6 +199,7 @@ class FakeSpeakerStore:
             for enrollment_id, clip in zip(ids, enrollments, strict=True):
                 enrollment = Enrollment(enrollment_id, speaker_id, encoder_id, clip.quality, clip.source, now)
                 kept.clips[enrollment_id] = (enrollment, clip.embedding.copy())
+                self.fingerprints.add_enrolled(kept.speaker.number, enrollment_id, clip.fingerprint)
             kept.speaker = replace(kept.speaker, updated_at=now)
             self._remember(tenant, speaker_id, idempotency, ids)
             return Enrolled(kept.seen(), tuple(kept.clips[enrollment_id][0] for enrollment_id in ids))
@@ -219,6 +224,7 @@ class FakeSpeakerStore:
             if kept.clips.pop(enrollment_id, None) is None:
                 raise EnrollmentNotFound(f"Speaker {speaker_id!r} has no enrollment {enrollment_id!r}.")
             kept.speaker = replace(kept.speaker, updated_at=self._clock())
+            self.fingerprints.remove_enrolled(kept.speaker.number, enrollment_id)
             return kept.speaker.number
 
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:

@@ -30,6 +30,8 @@ MASTER = parse_master_key(MASTER_KEY, "tests")
 SEALER = Sealer(MASTER)
 EMBEDDINGS = np.linspace(0.25, 1.0, 3 * 16, dtype="<f4").reshape(3, 16)
 """Of the enrollments, oldest first."""
+FINGERPRINTS = np.arange(1, 7, dtype=np.uint32).reshape(2, 3)
+"""Of alice's first enrollment, and of a clip that was verified."""
 SECRETS = {"api_keys": b"a" * 32, "speaker_ids": b"s" * 32}
 MARK = "0" * 63 + "1"
 MADE_AT = "2026-01-02 03:04:05.000006"
@@ -68,6 +70,8 @@ def filled(revision: str) -> str:
                 )
                 if "secrets" in tables:
                     connection.executemany("INSERT INTO secrets VALUES (?, ?)", _secrets())
+                if "fingerprints" in tables:
+                    connection.executemany("INSERT INTO fingerprints VALUES (?, ?, ?, ?, ?)", _fingerprints(seals))
                 if "erasures" in tables:
                     connection.execute("INSERT INTO erasures VALUES (?, ?)", [MARK, MADE_AT])
             return "\n".join(connection.iterdump()) + "\n"
@@ -92,6 +96,12 @@ def _enrollments(seals: Mapping[tuple[object, object], SpeakerSeal]) -> Iterable
         seal, plain = seals.get((tenant, "alice")), embedding.tobytes()
         stored = plain if seal is None else seal.seal_bytes(plain, "encoder-a")
         yield number, tenant, enrollment_id, "alice", "encoder-a", stored, *heard, MADE_AT
+
+
+def _fingerprints(seals: Mapping[tuple[object, object], SpeakerSeal]) -> Iterable[tuple[object, ...]]:
+    seal = seals["default", "alice"]
+    for number, (enrollment, words) in enumerate(zip((5, None), FINGERPRINTS, strict=True), start=4):
+        yield number, 2, enrollment, seal.seal_fingerprint(words), MADE_AT
 
 
 def _secrets() -> Iterable[tuple[str, bytes]]:

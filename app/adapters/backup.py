@@ -113,6 +113,7 @@ def check_database(path: Path) -> Checked:
             _check_pages(connection, path)
             revision = _check_revision(connection, path)
             _check_embeddings(connection, path)
+            _check_fingerprints(connection, path)
             has_log = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'erasures'").fetchone()
             return Checked(
                 revision=revision,
@@ -216,8 +217,19 @@ def _check_embeddings(connection: sqlite3.Connection, path: Path) -> None:
                 raise StoreError(f"{path} has no embedding in its enrollment {number}. Take another backup.")
 
 
+def _check_fingerprints(connection: sqlite3.Connection, path: Path) -> None:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'fingerprints'").fetchone():
+        return
+    for number, stored in connection.execute("SELECT seq, sealed FROM fingerprints"):
+        if not _is_sealed(stored):
+            raise StoreError(f"{path} has no fingerprint in its row {number}. Take another backup.")
+
+
 def _is_sealed(stored: object) -> bool:
-    """Whether it is as long as an embedding is once it is sealed. What is in it only the master key tells."""
+    """Whether it is as long as an embedding is once it is sealed, or a fingerprint, whose words are as long as its numbers.
+
+    What is in it only the master key tells.
+    """
     return isinstance(stored, bytes) and n_elements(stored) > 0 and len(stored) == n_sealed_bytes(n_elements(stored))
 
 

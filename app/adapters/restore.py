@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, insert, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.adapters import sql_rows
+from app.adapters import sql_fingerprints, sql_rows
 from app.adapters.backup import Checked, check_database, database_file
 from app.adapters.database import Database, is_sealed, migrate
 from app.adapters.database_lock import DatabaseLock
@@ -168,9 +168,11 @@ def _keep_keys(connection: Connection, keys: Sequence[Mapping[str, Any]]) -> Non
 
 
 def _require_openable(connection: Connection, sealer: Sealer) -> None:
-    """Raises StoreError where a speaker's key or embedding is damaged, or was sealed under another master key."""
+    """Raises StoreError where a speaker's key, embedding or fingerprint is damaged, or was sealed under another master key."""
     for row in connection.execute(sql_rows.reference_query().where(enrollments.c.seq.is_not(None))):
         sealer.of(row.tenant, row.speaker_id, row.data_key).open_bytes(row.embedding, row.encoder_id)
+    for row in connection.execute(sql_fingerprints.query()):
+        sealer.of(row.tenant, row.speaker_id, row.data_key).open_fingerprint(row.sealed)
 
 
 def _former_key(settings: Settings, former: _Former) -> list[bytes]:

@@ -1,7 +1,8 @@
-"""Embeddings as they are stored: sealed under a key of their speaker's own, which is sealed under the master key.
+"""Embeddings and fingerprints as they are stored: sealed under a key of their speaker's own, which is sealed under the master key.
 
 AES-256-GCM, with tenant, speaker and encoder as associated data: an embedding that was copied to another speaker's row, or
-to another encoder's name, does not open. Without its speaker's key it is noise, so erasing that key erases the voice.
+to another encoder's name, does not open. Without its speaker's key it is noise, so erasing that key erases the voice. A
+fingerprint has a kind of its own where an embedding has its encoder.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.adapters.master_key import KEY_BYTES, NONCE_BYTES, MasterKey
 from app.errors import StoreError
+from model.fingerprint import Fingerprint
 from model.scoring import Embedding
 
 STORED_DTYPE = np.dtype("<f4")
 """Written out, whatever the machine: a database file may move from one to another."""
+STORED_WORD_DTYPE = np.dtype("<u4")
+FINGERPRINT = "\0fingerprint"
+"""No encoder's id has a NUL in it."""
 N_EXTRA_BYTES = NONCE_BYTES + 16
 """Of a sealed embedding: the nonce before it and the tag behind it."""
 
@@ -44,9 +49,17 @@ class SpeakerSeal:
             return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._context + encoder_id.encode())
         except (InvalidTag, ValueError) as error:  # the latter where it is cut off
             raise StoreError(
-                "A stored embedding is damaged, or was sealed for another speaker or encoder. Restore a backup, or remove "
+                "A stored embedding or fingerprint is damaged, or was sealed for another speaker or encoder. Restore a backup, or remove "
                 "the speaker's enrollments and enrol again."
             ) from error
+
+    def seal_fingerprint(self, words: Fingerprint) -> bytes:
+        """(n_words,) -> 4 * n_words + N_EXTRA_BYTES bytes."""
+        return self.seal_bytes(words.astype(STORED_WORD_DTYPE, copy=False).tobytes(), FINGERPRINT)
+
+    def open_fingerprint(self, sealed: bytes) -> Fingerprint:
+        """The inverse of `seal_fingerprint`. Raises StoreError."""
+        return np.frombuffer(self.open_bytes(sealed, FINGERPRINT), dtype=STORED_WORD_DTYPE).astype(np.uint32)
 
     def open(self, sealed: bytes, encoder_id: str) -> Embedding:
         """The inverse of `seal`. Raises StoreError."""

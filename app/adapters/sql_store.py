@@ -17,6 +17,7 @@ from app.adapters.database import Database, open_database
 from app.adapters.erasures import UNLOGGED, Erasures
 from app.adapters.master_key import MasterKey
 from app.adapters.sealing import Sealer
+from app.adapters.sql_fingerprints import SqlFingerprints
 from app.adapters.tables import enrollments as enrollment_table
 from app.adapters.tables import speakers
 from app.adapters.traces import Traces
@@ -63,12 +64,14 @@ class SqlSpeakerStore:
         sealer: Sealer,
         erasures: Erasures = UNLOGGED,
         *,
+        n_kept_fingerprints: int = 50,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._database = database
         self._sealer = sealer
         self._erasures = erasures
         self._clock = clock
+        self.fingerprints = SqlFingerprints(database, sealer, n_kept_fingerprints, clock)
 
     def create_speaker(
         self,
@@ -149,8 +152,9 @@ class SqlSpeakerStore:
             number = sql_steps.lock_speaker(connection, tenant, speaker_id)
             noted.speaker(connection, number, self._clock())
             sql_traces.add_speaker(traces, connection, number)
-            # Enrollments and idempotency rows go with it: their foreign keys cascade.
+            # Enrollments, fingerprints and idempotency rows go with it: their foreign keys cascade.
             connection.execute(delete(speakers).where(speakers.c.seq == number))
+        self.fingerprints.forget(number)
         return number
 
     def erase_expired(self, now: datetime, limit: int) -> tuple[ErasedSpeaker, ...]:
@@ -170,6 +174,8 @@ class SqlSpeakerStore:
                 noted.speaker(connection, row.seq, now)
                 sql_traces.add_speaker(traces, connection, row.seq)
                 connection.execute(delete(speakers).where(speakers.c.seq == row.seq))
+        for row in found:
+            self.fingerprints.forget(row.seq)
         return tuple(ErasedSpeaker(*row) for row in found)
 
     def add_enrollments(
@@ -198,6 +204,7 @@ class SqlSpeakerStore:
             ]
             ids = [str(row["enrollment_id"]) for row in rows]
             connection.execute(insert(enrollment_table), rows)
+            self.fingerprints.add_enrolled(connection, number, ids, enrollments, seal, now)
             sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=now)
             sql_idempotency.remember(connection, tenant, number, idempotency, ids, now)
             return sql_steps.read_enrolled(connection, tenant, speaker_id, ids)
@@ -284,6 +291,7 @@ class SqlSpeakerStore:
             connection.execute(select(speakers.c.seq).limit(1)).all()
 
     def close(self) -> None:
+        self.fingerprints.close()
         self._database.close()
 
     def _write(self, work: Callable[[Connection], _T]) -> _T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from app.adapters.tables import enrollments, idempotency, speakers
+from app.adapters.tables import enrollments, fingerprints, idempotency, speakers
 from app.adapters.traces import Traces
 
 
@@ -22,15 +22,22 @@ def add_speaker(traces: Traces, connection: Connection, number: int) -> None:
     )
     for clip in clips:
         traces.secrets += [clip.embedding, clip.enrollment_id.encode()]
+    prints = select(fingerprints.c.sealed).where(fingerprints.c.speaker_seq == number)
+    traces.secrets += connection.execute(prints).scalars()
     answered = select(idempotency.c.tenant, idempotency.c.key).where(idempotency.c.speaker_seq == number)
     traces.names += [(row.tenant, row.key) for row in connection.execute(answered)]
 
 
 def add_enrollment(traces: Traces, connection: Connection, tenant: str, speaker_id: str, enrollment_id: str) -> None:
-    """Of the embedding only: the request that enrolled it still names it. Nothing where there is none."""
-    query = select(enrollments.c.embedding).where(
-        enrollments.c.tenant == tenant,
-        enrollments.c.speaker_id == speaker_id,
-        enrollments.c.enrollment_id == enrollment_id,
+    """Of the embedding and the fingerprint only: the request that enrolled it still names it. Nothing where there is none."""
+    found = connection.execute(
+        select(enrollments.c.embedding, fingerprints.c.sealed)
+        .select_from(enrollments.outerjoin(fingerprints))
+        .where(
+            enrollments.c.tenant == tenant,
+            enrollments.c.speaker_id == speaker_id,
+            enrollments.c.enrollment_id == enrollment_id,
+        )
     )
-    traces.secrets += connection.execute(query).scalars()
+    for row in found:
+        traces.secrets += [secret for secret in row if secret is not None]

@@ -1,5 +1,5 @@
-"""The SQL schema: who is enrolled, with which clips, which requests were answered, who may ask, the service's secrets,
-and what was erased.
+"""The SQL schema: who is enrolled, with which clips, which recordings were heard, which requests were answered, who may
+ask, the service's secrets, and what was erased.
 
 `seq` orders rows by creation and is never used twice, so a page that ends after row n is right whatever was erased
 meanwhile. A change here needs a migration in `migrations/versions/`; a test compares the two.
@@ -130,6 +130,23 @@ idempotency = Table(
     Column("created_at", UtcDateTime, nullable=False),
     ForeignKeyConstraint(["speaker_seq"], ["speakers.seq"], ondelete="CASCADE"),
     Index(None, "speaker_seq"),
+)
+
+fingerprints = Table(
+    "fingerprints",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("speaker_seq", Integer, nullable=False),
+    # NULL for a clip that was verified or identified.
+    Column("enrollment_seq", Integer),
+    # By the speaker's key.
+    Column("sealed", LargeBinary, nullable=False),
+    Column("heard_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["speaker_seq"], ["speakers.seq"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["enrollment_seq"], ["enrollments.seq"], ondelete="CASCADE"),
+    Index(None, "speaker_seq", "seq"),
+    Index(None, "enrollment_seq"),
+    sqlite_autoincrement=True,
 )
 
 secrets = Table(

@@ -47,6 +47,7 @@ COMPARISON: dict[str, Any] = {**VERIFICATION, "speaker_id": None, "audio": [AUDI
 IDENTIFICATION: dict[str, Any] = {
     "decision": "accept",
     "reasons": [],
+    "flags": [],
     "candidates": [
         {
             "speaker_id": "alice",
@@ -112,7 +113,7 @@ ENROLLMENT: dict[str, Any] = {
     "created_at": "2026-05-04T09:31:12Z",
 }
 ENROLLMENTS: dict[str, Any] = {"enrollments": [ENROLLMENT]}
-ENROLLED: dict[str, Any] = {"enrollments": [ENROLLMENT], "speaker": SPEAKER}
+ENROLLED: dict[str, Any] = {"enrollments": [ENROLLMENT], "flags": [], "speaker": SPEAKER}
 EMBEDDING: dict[str, Any] = {
     "embedding": [0.6, -0.8],
     "n_embedding": 2,

@@ -33,6 +33,7 @@ from model.errors import (
     InconsistentVoice,
     InvalidArgument,
     NotEnoughSpeech,
+    ReplaySuspected,
     TooNoisy,
     UnsupportedAudio,
     VouchError,
@@ -205,6 +206,14 @@ KINDS: Mapping[str, Kind] = {
             "clip 2 of 3 does not sound like the speaker's other clips: its log-likelihood ratio is under -7; at least -2 "
             "is needed (VOUCH_ENROLL_MIN_LLR). Check who speaks in each clip. If the wrong voice was enrolled before, "
             "erase the speaker and enrol afresh.",
+        ),
+        Kind(
+            ReplaySuspected.code,
+            422,
+            "Heard before",
+            "A clip to enrol is a recording that was heard of the speaker before, and `VOUCH_REPLAY_POLICY` is `refuse`.",
+            "clip 1 of 1 is a recording that was enrolled or verified for this speaker before, or that is sent twice in this "
+            "call; each is taken once (VOUCH_REPLAY_POLICY). Make a new recording.",
         ),
         Kind(
             RateLimited.code,

@@ -24,7 +24,7 @@ from app.api.openapi import HEARD, STORED, answers, needs
 from app.api.route_speakers import answer
 from app.api.schemas import EnrolledAnswer, EnrollmentAnswer, EnrollmentList
 from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerNotFound
-from model.errors import InconsistentVoice, NotEnoughSpeech, TooNoisy
+from model.errors import InconsistentVoice, NotEnoughSpeech, ReplaySuspected, TooNoisy
 
 router = APIRouter(prefix="/v1/speakers/{speaker_id}/enrollments", tags=["enrollments"])
 
@@ -47,6 +47,7 @@ CLIPS = FormShape((FileField("audio", "One clip or more, each with enough speech
         NotEnoughSpeech,
         TooNoisy,
         InconsistentVoice,
+        ReplaySuspected,
     ),
     openapi_extra={"requestBody": CLIPS.openapi(), **needs("enroll")},
 )
@@ -59,7 +60,8 @@ async def enroll(
     caller: TheCaller,
     key: IdempotencyKey = None,
 ) -> EnrolledAnswer:
-    """All clips are enrolled, or none, and all must be one voice. The audio itself is not kept, only its embedding and its quality."""
+    """All clips are enrolled, or none, and all must be one voice. The audio itself is not kept, only its embedding, its
+    fingerprint and its quality."""
     is_forced = form.is_forced
     if is_forced:
         require_scope("force", caller)
@@ -68,6 +70,7 @@ async def enroll(
     enrolled = await worker.run(lambda: enroll(caller.tenant, speaker_id, clips, idempotency, is_forced=is_forced))
     return EnrolledAnswer(
         enrollments=[EnrollmentAnswer.of(enrollment) for enrollment in enrolled.enrollments],
+        flags=list(enrolled.flags),
         speaker=answer(enrolled.speaker, service),
     )
 

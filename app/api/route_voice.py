@@ -82,7 +82,9 @@ async def verify(
     request_id: RequestId,
     metrics: TheMetrics,
 ) -> VerificationAnswer:
-    """The speaker must be `enrolled`. The clip is compared with the speaker's reference, and not kept."""
+    """The speaker must be `enrolled`. The clip is compared with the speaker's reference, and nothing of it is kept but a
+    fingerprint, by which it is known when it is sent again.
+    """
     result = await worker.run(
         lambda: service.use_cases.verify(caller.tenant, speaker_id, form.file("audio"), form.operating_point)
     )

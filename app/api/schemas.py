@@ -21,7 +21,7 @@ from app.records import (
     Verification,
 )
 from app.usecases.standing import Standing
-from model.decision import OperatingPoint, Outcome
+from model.decision import Flag, OperatingPoint, Outcome
 from model.quality import Quality
 from model.waveform import Source
 
@@ -32,6 +32,9 @@ def _rounded(value: float) -> float:
 
 Number = Annotated[float, AfterValidator(_rounded), Field(allow_inf_nan=False)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
+FLAGS: Any = Field(
+    description="Warnings, which by themselves leave the decision alone. `replay_suspected`: the recording was heard before."
+)
 
 
 class Answer(BaseModel):
@@ -113,7 +116,7 @@ class ModelRef(Answer):
 class VerificationAnswer(Answer):
     decision: Outcome
     reasons: list[str] = Field(description="Why it is inconclusive; empty on a plain accept or reject.")
-    flags: list[str] = Field(description="Warnings that leave the decision alone.")
+    flags: list[Flag] = FLAGS
     score: Number | None = Field(description="null where a clip gave no embedding.")
     score_scale: Literal["cosine"]
     llr: Number | None
@@ -130,7 +133,7 @@ class VerificationAnswer(Answer):
         return cls(
             decision=result.decision.outcome,
             reasons=list(result.decision.reasons),
-            flags=[],
+            flags=list(result.flags),
             score=result.score,
             score_scale="cosine",
             llr=result.llr,
@@ -167,6 +170,7 @@ class CandidateAnswer(Answer):
 class IdentificationAnswer(Answer):
     decision: Outcome
     reasons: list[str]
+    flags: list[Flag] = FLAGS
     candidates: list[CandidateAnswer] = Field(description="One a person, best first, at most top_k.")
     threshold: Threshold
     audio: list[Audio] = Field(min_length=1, max_length=1)
@@ -178,6 +182,7 @@ class IdentificationAnswer(Answer):
         return cls(
             decision=result.decision.outcome,
             reasons=list(result.decision.reasons),
+            flags=list(result.flags),
             candidates=[CandidateAnswer.of(candidate) for candidate in result.candidates],
             threshold=Threshold.of(result.point, result.threshold_score, facts),
             audio=[Audio.of_clip(result.clip)],
@@ -263,6 +268,7 @@ class EnrollmentList(Answer):
 
 
 class EnrolledAnswer(EnrollmentList):
+    flags: list[Flag] = FLAGS
     speaker: SpeakerAnswer
 
 

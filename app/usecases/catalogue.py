@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
 from app.usecases.agreement import Agreement
@@ -19,9 +19,11 @@ from app.usecases.judging import Judge
 from app.usecases.keys import ApiKeys
 from app.usecases.listening import Listener
 from app.usecases.readiness import Readiness
+from app.usecases.replays import ReplayRule
 from app.usecases.speakers import Speakers
 from app.usecases.standing import StandingRule
 from app.usecases.verify import Verify
+from model.decision import ReplayPolicy
 
 
 @dataclass(frozen=True)
@@ -56,23 +58,26 @@ def assemble(
     enroll_min_speech_s: float,
     enroll_min_llr: float,
     embeddings_enabled: bool,
+    replay_policy: ReplayPolicy,
+    knows_replays: bool,
 ) -> UseCases:
     """One Listener and one GallerySync, shared: the lock of the latter holds only if there is one of it."""
-    listener = Listener(decoder, assessor, embedder, work)
+    listener = Listener(decoder, assessor, embedder, work, takes_fingerprints=knows_replays)
     rule = StandingRule(embedder.encoder_id, enroll_min_speech_s)
     sync = GallerySync(store, gallery, rule)
+    replays = ReplayRule(store.fingerprints, replay_policy)
     audit = Auditor(trail)
     agreement = Agreement(store, gallery, rule, sync)
     return UseCases(
-        compare=Compare(listener, judge),
+        compare=Compare(listener, judge, replays),
         enroll=Enroll(
-            listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr), audit
+            listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr), replays, audit
         ),
-        verify=Verify(listener, judge, store, rule, audit),
-        identify=Identify(listener, judge, store, gallery, rule, audit),
+        verify=Verify(listener, judge, store, rule, replays, audit),
+        identify=Identify(listener, judge, store, gallery, rule, replays, audit),
         erase=Erase(store, sync, audit),
         speakers=Speakers(store, audit),
-        embed=Embed(listener, embeddings_enabled, audit),
+        embed=Embed(replace(listener, takes_fingerprints=False), embeddings_enabled, audit),
         sync=sync,
         agreement=agreement,
         readiness=Readiness(store, gallery, embedder.encoder_id, agreement),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from app.ports import SpeakerStore
-from app.records import Clip, Enrolled, Idempotency, NewEnrollment, Reference
+from app.records import Clip, Enrolled, Idempotency, NewEnrollment, Reference, Speaker
 from app.usecases.auditing import Auditor
 from app.usecases.consistency import ConsistencyRule
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.listening import Listener, require_voice
+from app.usecases.replays import ReplayRule
 from app.usecases.standing import StandingRule
-from model.decision import QualityGate
+from model.decision import Flag, QualityGate
 from model.errors import InvalidArgument
+from model.fingerprint import kept
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Enroll:
     sync: GallerySync
     rule: StandingRule
     consistency: ConsistencyRule
+    replays: ReplayRule
     audit: Auditor
 
     def __call__(
@@ -38,7 +41,8 @@ class Enroll:
         """Adds every clip, in one transaction, and brings the gallery up to date.
 
         Raises SpeakerNotFound, ModelMismatch and IdempotencyConflict before anything is decoded; then AudioError,
-        NotEnoughSpeech, TooNoisy or, unless `is_forced`, InconsistentVoice naming the clip, after which nothing is stored.
+        NotEnoughSpeech, TooNoisy, ReplaySuspected or, unless `is_forced`, InconsistentVoice naming the clip, after which
+        nothing is stored.
         """
         if not clips:
             raise InvalidArgument("No clip was sent; at least 1 is needed in the field `audio`.")
@@ -54,7 +58,8 @@ class Enroll:
     def _enrolled(
         self, tenant: str, speaker_id: str, clips: Sequence[bytes], idempotency: Idempotency | None, is_forced: bool
     ) -> Enrolled:
-        self.rule.require_current(self.store.get_speaker(tenant, speaker_id))
+        speaker = self.store.get_speaker(tenant, speaker_id)
+        self.rule.require_current(speaker)
         names = [f"clip {i} of {len(clips)}" for i in range(1, len(clips) + 1)]
         heard = self.listener.listen_to_all(dict(zip(names, clips, strict=True)))
         by_name = {name: self._kept(clip, name) for name, clip in heard.items()}
@@ -63,13 +68,23 @@ class Enroll:
             if not is_forced:
                 self.consistency.require_one_voice(by_name, stored)
 
+        flags = self._flags(speaker, heard, idempotency)
         fresh = list(by_name.values())
-        return self.store.add_enrollments(tenant, speaker_id, self.rule.encoder_id, fresh, idempotency, admit)
+        added = self.store.add_enrollments(tenant, speaker_id, self.rule.encoder_id, fresh, idempotency, admit)
+        return replace(added, flags=flags)
 
     def _replayed(self, tenant: str, speaker_id: str, idempotency: Idempotency | None) -> Enrolled | None:
         if idempotency is None:
             return None
         return self.store.replayed_enrollments(tenant, speaker_id, idempotency)
 
+    def _flags(self, speaker: Speaker, heard: Mapping[str, Clip], idempotency: Idempotency | None) -> tuple[Flag, ...]:
+        name = self.replays.first_known(heard, speaker.number)
+        # This very request may have been carried out meanwhile, where it was sent twice at once.
+        if name is None or self._replayed(speaker.tenant, speaker.speaker_id, idempotency) is not None:
+            return ()
+        return self.replays.flags_to_enroll(name)
+
     def _kept(self, clip: Clip, name: str) -> NewEnrollment:
-        return NewEnrollment(require_voice(clip, self.gate, name), clip.quality, clip.source)
+        fingerprint = None if clip.fingerprint is None else kept(clip.fingerprint)
+        return NewEnrollment(require_voice(clip, self.gate, name), clip.quality, clip.source, fingerprint)

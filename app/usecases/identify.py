@@ -10,6 +10,7 @@ from app.stages import stage
 from app.usecases.auditing import Auditor
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
+from app.usecases.replays import ReplayRule
 from app.usecases.standing import StandingRule
 from model.decision import OperatingPoint
 from model.scoring import Embedding
@@ -26,6 +27,7 @@ class Identify:
     store: SpeakerStore
     gallery: Gallery
     rule: StandingRule
+    replays: ReplayRule
     audit: Auditor
 
     def __call__(self, tenant: str, audio: bytes, top_k: int, operating_point: str | None = None) -> Identification:
@@ -47,7 +49,8 @@ class Identify:
         n_searched = max(n_searched, len(ranked))
         decision = self.judge.identification(ranked, n_searched, point, clip)
         threshold_score = ranked[0].threshold_score if ranked else None
-        return Identification(decision, tuple(ranked[:top_k]), point, threshold_score, n_searched, clip)
+        result = Identification(decision, tuple(ranked[:top_k]), point, threshold_score, n_searched, clip)
+        return self.replays.identified(result)
 
     def _ranked(
         self, tenant: str, clip: Clip, embedding: Embedding, point: OperatingPoint, n_candidates: int

@@ -84,6 +84,7 @@ class Judge:
         """One candidate, decided as if this speaker alone had been claimed."""
         llr = self._llr(evidence)
         return IdentifiedCandidate(
+            number=reference.number,
             speaker_id=reference.speaker_id,
             display_name=reference.display_name,
             score=evidence.score,

@@ -12,6 +12,7 @@ from app.records import Clip
 from app.stages import stage
 from model.decision import QualityGate
 from model.errors import AudioError, NotEnoughSpeech, TooNoisy
+from model.fingerprint import Fingerprint, fingerprint
 from model.quality import Quality
 from model.scoring import Embedding, unit
 from model.waveform import Waveform
@@ -23,6 +24,8 @@ class Listener:
     assessor: Assessor
     embedder: Embedder
     work: WorkQueue
+    takes_fingerprints: bool = False
+    """For whoever asks whether a recording was heard before."""
 
     def listen_to_all(self, uploads: Mapping[str, bytes]) -> dict[str, Clip]:
         """Hears uploads by their names, side by side where workers are idle. Raises as `listen`, for the first that fails."""
@@ -41,7 +44,8 @@ class Listener:
             raise type(error)(f"{name}: {error}") from error
         with stage("quality"):
             quality = self.assessor.assess(waveform)
-        return Clip(quality, waveform.source, self._embed(waveform))
+        embedding = self._embed(waveform)
+        return Clip(quality, waveform.source, embedding, None if embedding is None else self._fingerprint(waveform))
 
     def _embed(self, waveform: Waveform) -> Embedding | None:
         """None for audio that fills no frame or never moves: the encoder would answer with its own biases."""
@@ -50,6 +54,13 @@ class Listener:
             return None
         with stage("encode"):
             return unit(self.embedder.embed(waveform))
+
+    def _fingerprint(self, waveform: Waveform) -> Fingerprint | None:
+        if not self.takes_fingerprints:
+            return None
+        with stage("replay"):
+            words = fingerprint(waveform)
+        return words if words.any() else None
 
 
 def require_voice(clip: Clip, gate: QualityGate, name: str) -> Embedding:

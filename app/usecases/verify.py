@@ -10,6 +10,7 @@ from app.records import Verification
 from app.usecases.auditing import Auditor
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
+from app.usecases.replays import ReplayRule
 from app.usecases.standing import StandingRule
 from model.decision import OperatingPoint
 
@@ -20,6 +21,7 @@ class Verify:
     judge: Judge
     store: SpeakerStore
     rule: StandingRule
+    replays: ReplayRule
     audit: Auditor
 
     def __call__(self, tenant: str, speaker_id: str, audio: bytes, operating_point: str | None = None) -> Verification:
@@ -37,4 +39,5 @@ class Verify:
         if reference is None or self.rule.of(reference).status != "enrolled":
             self.rule.require_enrolled(self.store.get_speaker(tenant, speaker_id))
             raise NotEnrolled(f"The enrollments of speaker {speaker_id!r} changed during the call. Send it again.")
-        return self.judge.verification(self.judge.claim(reference, clip), point, (clip,), speaker_id)
+        result = self.judge.verification(self.judge.claim(reference, clip), point, (clip,), speaker_id)
+        return self.replays.verified(result, clip, reference.number)

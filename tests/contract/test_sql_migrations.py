@@ -16,11 +16,11 @@ from app.adapters.sql_store import SqlSpeakerStore
 from app.records import DEFAULT_TENANT as ME
 from app.records import Idempotency
 from app.settings import Settings
-from made_schemas import EMBEDDINGS, MARK, MASTER_KEY, SCHEMAS, SECRETS, load, revisions
+from made_schemas import EMBEDDINGS, FINGERPRINTS, MARK, MASTER_KEY, SCHEMAS, SECRETS, load, revisions
 from samples import create
 from sqlite_files import sqlite
 
-HAS_SECRETS, HAS_ERASURES = "0002", "0003"
+HAS_SECRETS, HAS_ERASURES, HAS_FINGERPRINTS = "0002", "0003", "0007"
 
 
 def test_every_revision_has_a_database() -> None:
@@ -59,6 +59,8 @@ def test_what_an_earlier_release_stored_is_all_there(revision: str, tmp_path: Pa
     assert store.get_speaker(ME, "new").number > 7
     if revision >= HAS_SECRETS:
         assert {name: getattr(secrets, name) for name in SECRETS} == SECRETS
+    expected = FINGERPRINTS.tolist() if revision >= HAS_FINGERPRINTS else []
+    assert [words.tolist() for words in store.fingerprints.of_speaker(alice.number)] == expected
     store.erase_speaker(ME, "alice")
     store.close()
     marks = {mark for (mark,) in sqlite(path, "SELECT mark FROM erasures")}
