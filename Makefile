@@ -5,6 +5,7 @@ VENV ?= .venv
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 CLIPS ?= 200000
+EXAMPLES ?= 200
 SEED ?= 1
 RECIPE ?= default
 CORPORA ?=
@@ -35,7 +36,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-slow faults fuzz check bench campplus train clean torch-index
+.PHONY: help install install-dev serve test test-slow faults fuzz contract check bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,11 +52,14 @@ serve: install ## install, then serve on 127.0.0.1:8000
 test: install-dev ## install what tests need, and run them
 	@$(BIN)/python -m pytest -m 'not slow' $(SPREAD) $(PYTEST_ARGS)
 
-test-slow: install-dev ## the soak, fault and fuzz loops
+test-slow: install-dev ## the soak, fault, fuzz and contract loops
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || test $$? = 5 # pytest's status where no test is marked slow
 
 fuzz: install-dev ## CLIPS=200000 SEED=1: damaged clips of every format through the decoders; what kills one is kept in runs/fuzz
 	@PYTHONPATH=tests $(BIN)/python bench/fuzz.py --clips $(CLIPS) --seed $(SEED)
+
+contract: install-dev ## EXAMPLES=200 SEED=1: calls made up from the OpenAPI document, so many of each operation that fit it and that do not
+	@$(BIN)/python bench/contract.py --examples $(EXAMPLES) --seed $(SEED)
 
 check: install-dev ## lint, format, types, import contracts
 	@$(BIN)/ruff check --extend-select FIX .
