@@ -6,6 +6,7 @@ TORCH_INDEX ?=
 PYTEST_ARGS ?=
 CLIPS ?= 200000
 EXAMPLES ?= 200
+IF_ANSWERED ?=
 SEED ?= 1
 RECIPE ?= default
 CORPORA ?=
@@ -36,7 +37,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-slow faults fuzz contract check bench campplus train clean torch-index
+.PHONY: help install install-dev serve test test-slow faults fuzz contract check audit bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +67,13 @@ check: install-dev ## lint, format, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# Left out: B101, since an assert is for our own mistakes; B404, an import, where B603 looks at each call; and in the lab B311,
+# since whatever is drawn there is drawn from a seed, to be drawn again.
+audit: install-dev ## bandit over the code, pip-audit over what is installed; IF_ANSWERED=1: 0 where the advisories cannot be asked
+	@$(BIN)/bandit --quiet --recursive --skip B101,B404 app model
+	@$(BIN)/bandit --quiet --recursive --skip B101,B404,B311 training bench
+	@$(BIN)/python bench/advisories.py $(if $(IF_ANSWERED),--if-answered)
 
 bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed, load and size; an hour, each part also alone
 	@$(BIN)/python bench/accuracy.py --data $(VOICES) --json
