@@ -60,7 +60,7 @@ fuzz: install-dev ## CLIPS=200000 SEED=1: damaged clips of every format through 
 	@PYTHONPATH=tests $(BIN)/python bench/fuzz.py --clips $(CLIPS) --seed $(SEED)
 
 contract: install-dev ## EXAMPLES=200 SEED=1: calls made up from the OpenAPI document, so many of each operation that fit it and that do not
-	@$(BIN)/python bench/contract.py --examples $(EXAMPLES) --seed $(SEED)
+	@$(BIN)/python bench/api_contract.py --examples $(EXAMPLES) --seed $(SEED)
 
 check: install-dev ## lint, format, types, import contracts
 	@$(BIN)/ruff check --extend-select FIX .

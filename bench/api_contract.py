@@ -25,7 +25,7 @@ from pathlib import Path
 
 import httpx2
 import schemathesis
-from contract_calls import STANDING, WITNESS, Bearer, Dresser, clips, make_bearers
+from api_contract_calls import STANDING, WITNESS, Bearer, Dresser, clips, make_bearers
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as examples
 from hypothesis.errors import Unsatisfiable
