@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemathesis import Case
-from voices import encoded, example
+from voices import EXAMPLES, encoded, example
 
 from app.access import SCOPES, Scope
 from app.records import DEFAULT_TENANT
@@ -25,9 +25,11 @@ PARTIAL: Sequence[tuple[Scope, ...]] = (
     ("verify", "erase"),
     ("metrics", "scores"),
 )
+"""Scopes of keys that lack the others."""
 STANDING = ("alice", "bob")
 """Whom no call erases, so that there is always somebody to verify."""
-GONE = "nobody"
+NOBODY = "nobody"
+"""Whom there never was."""
 WITNESS = "witness"
 """Whom no call names; verified when all is over."""
 
@@ -52,19 +54,14 @@ class Bearer:
 
 def make_bearers(keys: ApiKeys) -> Sequence[Bearer]:
     """The first has every scope."""
-    made = [
-        Bearer(
-            frozenset(scopes),
-            {"Authorization": f"Bearer {keys.create('contract', DEFAULT_TENANT, scopes).text}"},
-        )
-        for scopes in (SCOPES, *PARTIAL)
-    ]
-    return [*made, Bearer(None, {}), Bearer(None, {"X-API-Key": "vouch_0f3c9a61d27be584_guessed"})]
+    made = [(scopes, keys.create("contract", DEFAULT_TENANT, scopes).text) for scopes in (SCOPES, *PARTIAL)]
+    valid = [Bearer(frozenset(scopes), {"Authorization": f"Bearer {text}"}) for scopes, text in made]
+    return [*valid, Bearer(None, {}), Bearer(None, {"X-API-Key": "vouch_0f3c9a61d27be584_guessed"})]
 
 
 def clips(voice: str) -> list[bytes]:
-    """Real ones, each with enough speech to enrol."""
-    return [encoded(example(f"speaker-{voice}-{number}")) for number in {"a": (1, 2, 3), "b": (1,)}[voice]]
+    """Of speaker `a` or `b` of examples/clips, each with enough speech to enrol."""
+    return [encoded(example(path.stem)) for path in sorted(EXAMPLES.glob(f"speaker-{voice}-*"))]
 
 
 @dataclass
@@ -105,10 +102,8 @@ class Dresser:
         if isinstance(case.body, dict):
             for name in FILE_FIELDS:
                 if name in case.body and dice.random() < REAL_SHARE:
-                    is_list = isinstance(case.body[name], list)
-                    case.body[name] = (
-                        dice.sample(self._voices, dice.randint(1, 2)) if is_list else dice.choice(self._voices)
-                    )
+                    found = dice.sample(self._voices, dice.randint(1, 2))
+                    case.body[name] = found if isinstance(case.body[name], list) else found[0]
 
     def _name(self, method: str, path: dict[str, Any], dice: random.Random) -> None:
         known = self.known
@@ -116,8 +111,8 @@ class Dresser:
             if known.enrollments:
                 path["speaker_id"], path["enrollment_id"] = dice.choice(known.enrollments)
         elif "speaker_id" in path:
-            path["speaker_id"] = dice.choice((known.speaker_ids or [GONE]) if method == "DELETE" else STANDING)
+            path["speaker_id"] = dice.choice((known.speaker_ids or [NOBODY]) if method == "DELETE" else STANDING)
         elif known.key_ids:
-            # One half outlives the revocations, so that there are keys to rotate.
-            half = known.key_ids[::2] if method == "DELETE" else known.key_ids[1::2]
-            path["key_id"] = dice.choice(half or known.key_ids)
+            # Every other key outlives the revocations, so that there are some to rotate.
+            outlives = known.key_ids[1::2] or known.key_ids
+            path["key_id"] = dice.choice(known.key_ids[::2] if method == "DELETE" else outlives)
