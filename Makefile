@@ -5,6 +5,8 @@ VENV ?= .venv
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 CLIPS ?= 200000
+EXAMPLES ?= 200
+IF_ANSWERED ?=
 SEED ?= 1
 RECIPE ?= default
 CORPORA ?=
@@ -35,7 +37,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-slow faults fuzz check bench campplus train clean torch-index
+.PHONY: help install install-dev serve test test-slow faults fuzz contract check audit bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,17 +53,27 @@ serve: install ## install, then serve on 127.0.0.1:8000
 test: install-dev ## install what tests need, and run them
 	@$(BIN)/python -m pytest -m 'not slow' $(SPREAD) $(PYTEST_ARGS)
 
-test-slow: install-dev ## the soak, fault and fuzz loops
+test-slow: install-dev ## the soak, fault, fuzz and contract loops
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || test $$? = 5 # pytest's status where no test is marked slow
 
 fuzz: install-dev ## CLIPS=200000 SEED=1: damaged clips of every format through the decoders; what kills one is kept in runs/fuzz
 	@PYTHONPATH=tests $(BIN)/python bench/fuzz.py --clips $(CLIPS) --seed $(SEED)
+
+contract: install-dev ## EXAMPLES=200 SEED=1: calls made up from the OpenAPI document, so many of each operation that fit it and that do not
+	@$(BIN)/python bench/api_contract.py --examples $(EXAMPLES) --seed $(SEED)
 
 check: install-dev ## lint, format, types, import contracts
 	@$(BIN)/ruff check --extend-select FIX .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# Left out: B101, since an assert is for our own mistakes; B404, an import, where B603 looks at each call; and in the lab B311,
+# since whatever is drawn there is drawn from a seed, to be drawn again.
+audit: install-dev ## bandit over the code, pip-audit over what is installed; IF_ANSWERED=1: 0 where the advisories cannot be asked
+	@$(BIN)/bandit --quiet --recursive --skip B101,B404 app model
+	@$(BIN)/bandit --quiet --recursive --skip B101,B404,B311 training bench
+	@$(BIN)/python bench/advisories.py $(if $(IF_ANSWERED),--if-answered)
 
 bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed, load and size; an hour, each part also alone
 	@$(BIN)/python bench/accuracy.py --data $(VOICES) --json

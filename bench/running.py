@@ -52,7 +52,9 @@ def server(
 ) -> Iterator[Running]:
     """The process of `command(port)`, from when it answers `GET /readyz` with 200 until the end of the block."""
     port = free_port()
-    process = subprocess.Popen(command(port), cwd=ROOT, env=environ, stderr=log)
+    process = subprocess.Popen(  # nosec B603 # our own command
+        command(port), cwd=ROOT, env=environ, stderr=log
+    )
     try:
         _wait_until_ready(process, port)
         yield Running(process.pid, port)

@@ -19,6 +19,7 @@ which is read as it is.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ from model.calibration import Calibration, Ranges, Term
 from model.decision import OperatingPoint
 from model.errors import BundleError
 from model.likelihood import LikelihoodModel
+from model.pinned_file import read_pinned
 from model.scoring import COHORT_DTYPE, Cohort
 
 FORMAT_VERSION = 2
@@ -170,17 +172,17 @@ def calibration_table(likelihood: LikelihoodModel, cohort_file: str = COHORT) ->
     return {**table, "cohort": None if cohort is None else {"file": cohort_file, "n_top": cohort.n_top}}
 
 
-def likelihood_from(table: Mapping[str, Any], folder: Path) -> LikelihoodModel:
-    """The inverse: `folder` holds the cohort. Raises KeyError, TypeError, ValueError or OSError for anything else."""
+def likelihood_from(table: Mapping[str, Any], read: Callable[[str], bytes]) -> LikelihoodModel:
+    """The inverse: `read` gives the cohort's file by its name. Raises KeyError, TypeError or ValueError for anything else."""
     fields = dict(table)
     cohort = fields.pop("cohort")
     fields["terms"] = tuple(Term(**term) for term in fields["terms"])
     fields["ranges"] = Ranges(**{name: (float(low), float(high)) for name, (low, high) in fields["ranges"].items()})
-    return LikelihoodModel(Calibration(**fields), None if cohort is None else _cohort_from(cohort, folder))
+    return LikelihoodModel(Calibration(**fields), None if cohort is None else _cohort_from(cohort, read))
 
 
-def _cohort_from(table: Mapping[str, Any], folder: Path) -> Cohort:
-    embeddings = np.load(folder / str(table["file"]), allow_pickle=False)
+def _cohort_from(table: Mapping[str, Any], read: Callable[[str], bytes]) -> Cohort:
+    embeddings = np.load(io.BytesIO(read(str(table["file"]))), allow_pickle=False)
     if embeddings.ndim != 2 or embeddings.dtype != COHORT_DTYPE:
         raise ValueError(f"a cohort is float16 of two dimensions; got {embeddings.dtype} of {embeddings.ndim}")
     return Cohort(embeddings.astype(np.float32), int(table["n_top"]))
@@ -210,7 +212,7 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             raise BundleError(
                 f"{card_path} has bundle format {version}; this version reads {LINE_ONLY_VERSION} and {FORMAT_VERSION}"
             )
-        _verify_files(path, files, _needed_files(card))
+        contents = _verified(path, files, _needed_files(card))
         points = {name: operating_point_from(point) for name, point in card["operating_points"].items()}
         calibration = dict(card["calibration"])
         calibration_id = calibration.pop("calibration_id")
@@ -218,7 +220,7 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             likelihood = LikelihoodModel(Calibration(**calibration))
             expected_id = line_id_of(likelihood.calibration, points)
         else:
-            likelihood = likelihood_from(calibration, path)
+            likelihood = likelihood_from(calibration, contents.__getitem__)
             expected_id = calibration_id_of(likelihood, points)
         bundle = Bundle(
             path=path,
@@ -230,7 +232,7 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             calibration_id=calibration_id,
             operating_points=points,
             card=card,
-            prose=(path / PROSE).read_text(encoding="utf-8") if PROSE in files else None,
+            prose=contents[PROSE].decode("utf-8") if PROSE in contents else None,
         )
     except OSError as error:
         raise BundleError(f"the bundle at {path} cannot be read ({error})") from error
@@ -254,17 +256,18 @@ def _needed_files(card: Mapping[str, Any]) -> tuple[str, ...]:
     return ((FRONT_END, GRAPH) if is_graph(card) else (ENCODER,)) + (() if cohort is None else (str(cohort["file"]),))
 
 
-def _verify_files(path: Path, files: Mapping[str, str], needed: tuple[str, ...]) -> None:
+def _verified(path: Path, files: Mapping[str, str], needed: tuple[str, ...]) -> Mapping[str, bytes]:
+    """What each file holds, once all are known to be whole."""
     for name in needed:
         if name not in files:
             raise BundleError(f"the card at {path} does not list {name}")
-    for name, sha256 in files.items():
+    for name in files:
         if Path(name).name != name:
             raise BundleError(f"the card at {path} lists {name!r}, which is not a plain file name")
         if not (path / name).is_file():
             raise BundleError(f"{name} is missing from the bundle at {path}")
-        if file_sha256(path / name) != sha256:
-            raise BundleError(f"{name} in the bundle at {path} was altered: its SHA-256 is not the one in {CARD}")
+    # As text: a card whose hash is null must not load without one.
+    return {name: read_pinned(path / name, str(sha256)) for name, sha256 in files.items()}
 
 
 def operating_point_from(table: Mapping[str, Any]) -> OperatingPoint:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.embedding import MIN_SAMPLES, embed
 from model.errors import BundleError
+from model.pinned_file import read_pinned
 from model.waveform import SAMPLE_RATE_HZ
 
 # Else its wheels for Linux (1.32) give this machine an id, log what is run, and send that to their maker. Read as the library
@@ -28,13 +29,13 @@ class OnnxEncoder(nn.Module):
     Such graphs take no lengths, so every clip of a batch runs alone. They run on the CPU.
     """
 
-    def __init__(self, front_end: nn.Module, graph: Path, output: str) -> None:
+    def __init__(self, front_end: nn.Module, graph: Path, output: str, sha256: str | None = None) -> None:
         """`front_end` maps (1, n_samples) to features (1, n_frames, n_mels); `output` names the embedding among the
-        graph's outputs. Raises BundleError where the graph is none that ONNX Runtime can run.
+        graph's outputs; `sha256` pins the graph. Raises BundleError where it is another, or none that ONNX Runtime can run.
         """
         super().__init__()
         self.front_end = front_end
-        self.session = open_session(graph)
+        self.session = open_session(graph, sha256)
         self.input: str = self.session.get_inputs()[0].name
         self.output = output
 
@@ -53,10 +54,10 @@ class EngineEncoder(nn.Module):
     The graph takes one clip, whole, so every clip of a batch runs alone. It runs on the CPU, on any thread.
     """
 
-    def __init__(self, graph: Path) -> None:
-        """Raises BundleError where the file is no graph that ONNX Runtime can run."""
+    def __init__(self, graph: Path, sha256: str | None = None) -> None:
+        """`sha256` pins the graph. Raises BundleError where it is another, or none that ONNX Runtime can run."""
         super().__init__()
-        self.session = open_session(graph)
+        self.session = open_session(graph, sha256)
         self.input: str = self.session.get_inputs()[0].name
 
     def forward(self, samples: Tensor, lengths: Tensor) -> Tensor:
@@ -83,15 +84,21 @@ def largest_difference(reference: nn.Module, other: nn.Module) -> float:
     return float(max(differences))
 
 
-def open_session(graph: Path) -> ort.InferenceSession:
-    """On as many threads as PyTorch has, safe to run from several threads. Raises BundleError."""
+def open_session(graph: Path, sha256: str | None = None) -> ort.InferenceSession:
+    """On as many threads as PyTorch has, safe to run from several threads; `sha256` pins the graph.
+
+    Raises BundleError, also where the graph keeps weights in files of their own, which no hash would hold.
+    """
+    content = read_pinned(graph, sha256)
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # a pattern is kept for every length ever seen: memory that only grows
     options.log_severity_level = 4  # what fails is raised, and need not be printed too
+    # No folder, so that there is none to look for such files in: it would be the working directory.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     try:
-        return ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise BundleError(f"{graph.name} is not an ONNX graph that ONNX Runtime can run: {reason}") from error

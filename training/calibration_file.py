@@ -36,7 +36,7 @@ def load_calibration(path: Path) -> CalibrationResult:
         expected_id = table["calibration_id"]
         result = CalibrationResult(
             encoder_id=table["encoder_id"],
-            likelihood=likelihood_from(table["calibration"], path.parent),
+            likelihood=likelihood_from(table["calibration"], lambda name: (path.parent / name).read_bytes()),
             operating_points={n: operating_point_from(point) for n, point in table["operating_points"].items()},
             fitted_on=table["fitted_on"],
             corpora=tuple(table["corpora"]),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from model.bundle import ENCODER, ENGINE_GRAPH, PROSE, load_bundle
+from model.bundle import ENCODER, ENGINE_GRAPH, PROSE, file_sha256, load_bundle
 from model.speech import GRAPH
 from training import export as export_stage
 from training.calibration_file import load_calibration
@@ -79,7 +79,9 @@ def detector(out: Annotated[Path, typer.Option(help="Where to write it.")] = GRA
     """Write the graph of the speech detector anew, from Silero's wheel; what ships was made by this."""
     with plain_errors():
         export_detector(out)
-    console.print(f"{out}", highlight=False)
+    console.print(
+        f"{out}, SHA-256 {file_sha256(out)}; the service takes it where model/speech.py says so", highlight=False
+    )
 
 
 @bundles.command("import")

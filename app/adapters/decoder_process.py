@@ -38,7 +38,7 @@ class DecoderProcess:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER_BYTES)
             # Isolated from the environment and the working directory, but finding modules where this process does.
             program = f"import sys; sys.path[:] = {sys.path!r}; from app.adapters.decoder_child import main; main()"
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # nosec B603 # nothing of an upload is in the command
                 [sys.executable, "-I", "-c", program, str(theirs.fileno()), json.dumps(asdict(limits))],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

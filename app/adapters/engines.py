@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from app.errors import SettingsError
-from model.bundle import Bundle
+from model.bundle import ENGINE_GRAPH, Bundle
 from model.bundle_encoder import open_encoder_in
 from model.embedding import embed
 from model.errors import BundleError
@@ -50,7 +50,7 @@ def choose_engine(wanted: str, bundle: Bundle) -> Engine:
     seconds = {reference.name: _warm_seconds(reference)}
     if wanted == TORCHSCRIPT or bundle.engine_graph is None:
         return reference
-    graph = Engine(ONNXRUNTIME, EngineEncoder(bundle.engine_graph))
+    graph = Engine(ONNXRUNTIME, EngineEncoder(bundle.engine_graph, bundle.card["files"][ENGINE_GRAPH]))
     difference = largest_difference(reference.encoder, graph.encoder)
     if not difference <= MAX_DIFFERENCE:
         refused = (

@@ -31,7 +31,7 @@ log = logging.getLogger("vouch")
 access_log = logging.getLogger("vouch.access")
 
 REQUEST_ID_HEADER = "X-Request-ID"
-_random = random.Random()
+_random = random.Random()  # nosec B311 # no secrets
 """For request ids, which are no secrets: `secrets` asks the kernel each time, and the interpreter is another thread's then."""
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 

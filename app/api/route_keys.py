@@ -65,6 +65,6 @@ def rotate_key(
     body: Annotated[RotationIn, Body(openapi_examples={"a day": {"value": examples.ROTATION}})],
     service: TheService,
 ) -> MadeKeyAnswer:
-    """The same name, tenant and scopes. The old key ends after `overlap_s`."""
+    """The same name, tenant and scopes. The old key ends after `overlap_s`. There is no Idempotency-Key here either."""
     made = service.use_cases.keys.rotate(key_id, timedelta(seconds=body.overlap_s))
     return MadeKeyAnswer.of_made(made)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import fuzz as fuzzing
+import fuzz_clips
 import pytest
 
 pytestmark = [
@@ -23,7 +24,7 @@ def test_damaged_clips_are_refused_or_heard_and_no_child_is_lost(tmp_path: Path)
 
 
 def test_clips_are_made_anew_from_their_seed() -> None:
-    healthy = fuzzing.seeds()[:3]
-    made = [fuzzing.mutated(healthy, 7, number) for number in range(50)]
-    assert made == [fuzzing.mutated(healthy, 7, number) for number in range(50)]
+    healthy = fuzz_clips.seeds()[:3]
+    made = [fuzz_clips.mutated(healthy, 7, number) for number in range(50)]
+    assert made == [fuzz_clips.mutated(healthy, 7, number) for number in range(50)]
     assert len(set(made)) > 40
