@@ -83,6 +83,7 @@ bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed
 	@set -e; mkdir -p runs/bench; for n in 10000 100000 1000000; do \
 	    $(BIN)/python bench/gallery.py --speakers $$n --json > runs/bench/gallery-$$n.txt; cat runs/bench/gallery-$$n.txt; done
 	@$(BIN)/python bench/growth.py --gallery-json runs/bench/gallery-*.txt --json
+	@$(BIN)/python bench/erasure.py --json
 	@$(BIN)/python bench/soak.py --json
 
 faults: install-dev ## KILLS=300: kill the service so many times under load and as it starts, and check what is left

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def fill(path: Path, crowd: Crowd) -> None:
                 [
                     (
                         DEFAULT_TENANT,
-                        f"{number:032x}",
+                        blake2b(number.to_bytes(8, "little"), digest_size=16).hexdigest(),  # random, as the service's
                         f"speaker-{number}",
                         ENCODER_ID,
                         seal.seal(row, ENCODER_ID),

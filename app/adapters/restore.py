@@ -22,7 +22,7 @@ from app.adapters.erasure_file import ERASURE_FILE, Erasure, ErasureFile
 from app.adapters.erasures import merge_erasures, read_erasures, sweep
 from app.adapters.files import sync_file, sync_folder
 from app.adapters.sealing import Sealer
-from app.adapters.sql_secrets import open_master_key, open_secrets
+from app.adapters.sql_secrets import open_master_key, open_secrets, seal_keys_anew, seal_secrets_anew
 from app.adapters.tables import api_keys, enrollments, erasures, secrets
 from app.errors import StoreError
 from app.settings import Settings
@@ -149,6 +149,9 @@ def _sweep(new: Path, settings: Settings, former: _Former, known: dict[str, Eras
                 f"since is gone. To restore it nevertheless, with them, move {settings.data_dir / ERASURE_FILE} away."
             )
         keys = [open_secrets(database, master).speaker_ids, *_former_key(settings, former)]
+        # A backup from before the master key was changed: the older key is needed for this once.
+        seal_secrets_anew(database, master)
+        seal_keys_anew(database, master)
         with database.erasing() as connection:
             n_swept = sweep(connection, keys, known)
             in_backup = read_erasures(connection)

@@ -92,6 +92,7 @@ class Wiper:
                 if connection.exec_driver_sql("PRAGMA user_version").scalar():
                     self._rewrite(connection)
         except StoreError as error:
+            self._owed.add(Traces(are_known=False))
             _log_owed(error)
 
     def close(self) -> None:
@@ -103,10 +104,10 @@ class Wiper:
             owed = frozenset(self._owed)
             self._search.begin()
         try:
-            needles = Needles(owed)
-            is_to_rewrite = not _can_be_looked_for(owed) or self._search.finds(needles)
+            needles = Needles(owed) if _can_be_looked_for(owed) else None
+            is_to_rewrite = needles is None or self._search.finds(needles)
             with self._turns.writing(), without_transactions(self._engine).connect() as connection:
-                if is_to_rewrite or self._search.finds_in_changed(needles):
+                if needles is None or is_to_rewrite or self._search.finds_in_changed(needles):
                     self._rewrite(connection)
                     return
                 self._owed -= owed

@@ -10,6 +10,7 @@ import pytest
 from app.adapters.backup import back_up
 from app.adapters.erasure_file import ERASURE_FILE, ErasureFile
 from app.adapters.restore import restore
+from app.adapters.rotation import rotate
 from app.errors import SettingsError, StoreError
 from app.records import DEFAULT_TENANT as ME
 from app.settings import Settings
@@ -71,6 +72,22 @@ def test_an_earlier_replaced_database_is_not_replaced_itself(data: Path, tmp_pat
     assert done.former is None
     assert (data / "vouch.db.before-restore").read_bytes() == before
     check_restored(data)
+
+
+def test_a_backup_from_before_a_rotation_needs_the_older_key_once(data: Path, tmp_path: Path) -> None:
+    key, settings = data / "master.key", Settings(data_dir=data)
+    old = key.read_text()
+    rotate(settings)
+    new = key.read_text()
+    with pytest.raises(StoreError, match="under another master key"):
+        restore(tmp_path / "backup.db", settings)
+
+    key.write_text(new + old)
+    assert restore(tmp_path / "backup.db", settings).n_swept == 2
+    key.write_text(new)
+    check_restored(data)
+    with kept_store(data) as store:
+        assert store.find_reference(ME, "alice") is not None
 
 
 @pytest.mark.parametrize("lost", ["log", "database", "database damaged"])

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import OperationalError
 
+from app.adapters.database import Database
+from app.adapters.engine import make_engine
+from app.adapters.sealing import Sealer
+from app.adapters.sql_store import SqlSpeakerStore
 from app.errors import EnrollmentNotFound
 from app.records import DEFAULT_TENANT as ME
 from app.records import Idempotency
-from samples import ENCODER_ID, create, enroll, new_enrollment
+from samples import ENCODER_ID, MASTER, create, enroll, new_enrollment
 from sqlite_files import opened, plant, sqlite
 
 NEUTRAL = b"in a gap, and nobody's: goes when the file is rewritten"
@@ -186,3 +193,27 @@ def test_an_erasure_cut_short_is_finished_at_the_next_start(path: Path) -> None:
     opened(path).close()
     assert files_with(stray, path.parent) == []
     assert sqlite(path, "PRAGMA user_version") == [(0,)]
+
+
+def test_a_rewrite_that_fails_at_the_start_is_made_up_for_by_the_next_erasure(path: Path) -> None:
+    store = opened(path)
+    create(store, "alice", "bob")
+    enroll(store, "alice", 1)
+    store.close()
+    stray = stored(path, "TRUE")[0]
+    sqlite(path, "DELETE FROM enrollments", "PRAGMA user_version=1", secure_delete="OFF")
+    engine, is_full = make_engine(make_url(f"sqlite:///{path}")), [True]
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "VACUUM" and is_full[0]:
+            raise OperationalError(statement, None, sqlite3.OperationalError("database or disk is full"))
+
+    database = Database(engine)
+    database.rewrite_if_owed()
+    assert files_with(stray, path.parent) == ["vouch.db"]
+    is_full[0] = False
+    SqlSpeakerStore(database, Sealer(MASTER)).erase_speaker(ME, "bob")
+    assert files_with(stray, path.parent) == []
+    assert sqlite(path, "PRAGMA user_version") == [(0,)]
+    database.close()
