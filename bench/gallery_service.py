@@ -21,6 +21,7 @@ from app.usecases.enroll import Enroll
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.identify import Identify
 from app.usecases.judging import Judge
+from app.usecases.replays import ReplayRule
 from app.usecases.standing import StandingRule
 from model.calibration import Calibration
 from model.decision import OperatingPoint, QualityGate
@@ -74,6 +75,7 @@ def serve(path: Path, exact_up_to: int) -> Service:
     told = Told(np.zeros(N_EMBEDDING, np.float32))
     listener: Any = told
     audit = Auditor(AuditFiles(path.with_name("audit"), TrailKeys.of(bytes(32)), 0, utc_now))
-    identify = Identify(listener, judge, store, gallery, RULE, audit)
-    enroll = Enroll(listener, gate, store, sync, RULE, ConsistencyRule(likelihood, -1e9), audit)
+    replays = ReplayRule(store.fingerprints, "flag")
+    identify = Identify(listener, judge, store, gallery, RULE, replays, audit)
+    enroll = Enroll(listener, gate, store, sync, RULE, ConsistencyRule(likelihood, -1e9), replays, audit)
     return Service(store, gallery, told, identify, enroll)

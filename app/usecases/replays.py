@@ -24,35 +24,39 @@ class ReplayRule:
     def compared(self, result: Verification) -> Verification:
         """Of two clips, which may be one recording. Nothing is remembered."""
         a, b = result.clips
-        known = [] if b.fingerprint is None else [kept(b.fingerprint)]
-        return self._with_flags(result, _flags(a, known))
+        if a.fingerprint is None or b.fingerprint is None:
+            return result
+        return self._with_flags(result, _flags(a.fingerprint, [kept(b.fingerprint)]))
 
     def verified(self, result: Verification, clip: Clip, number: int) -> Verification:
         """Of a clip that this speaker was claimed with, which is remembered whatever came of it."""
-        flags = _flags(clip, self.fingerprints.of_speaker(number))
-        self._remember(clip, number)
+        if clip.fingerprint is None:
+            return result
+        flags = _flags(clip.fingerprint, self.fingerprints.of_speaker(number))
+        self.fingerprints.remember(number, kept(clip.fingerprint))
         return self._with_flags(result, flags)
 
     def identified(self, result: Identification) -> Identification:
         """Held against what the best candidate is known by, and remembered there where it is accepted."""
-        if not result.candidates:
+        words = result.clip.fingerprint
+        if words is None or not result.candidates:
             return result
         best, *others = result.candidates
-        flags = _flags(result.clip, self.fingerprints.of_speaker(best.number))
+        flags = _flags(words, self.fingerprints.of_speaker(best.number))
         best = replace(best, decision=decide_replay(best.decision, flags, self.policy))
         decision = decide_replay(result.decision, flags, self.policy)
         if decision.outcome == "accept":
-            self._remember(result.clip, best.number)
+            self.fingerprints.remember(best.number, kept(words))
         return replace(result, decision=decision, candidates=(best, *others), flags=flags)
 
     def first_known(self, clips: Mapping[str, Clip], number: int) -> str | None:
         """The name of the first clip that was heard of the speaker before, or that is another of these again."""
-        known = list(self.fingerprints.of_speaker(number))
-        for name, clip in clips.items():
-            if _flags(clip, known):
+        words_of = {name: clip.fingerprint for name, clip in clips.items() if clip.fingerprint is not None}
+        known = list(self.fingerprints.of_speaker(number)) if words_of else []
+        for name, words in words_of.items():
+            if _flags(words, known):
                 return name
-            if clip.fingerprint is not None:
-                known.append(kept(clip.fingerprint))
+            known.append(kept(words))
         return None
 
     def flags_to_enroll(self, name: str) -> tuple[Flag, ...]:
@@ -68,14 +72,8 @@ class ReplayRule:
     def _with_flags(self, result: Verification, flags: tuple[Flag, ...]) -> Verification:
         return replace(result, flags=flags, decision=decide_replay(result.decision, flags, self.policy))
 
-    def _remember(self, clip: Clip, number: int) -> None:
-        if clip.fingerprint is not None:
-            self.fingerprints.remember(number, kept(clip.fingerprint))
 
-
-def _flags(clip: Clip, known: Sequence[Fingerprint]) -> tuple[Flag, ...]:
-    if clip.fingerprint is None or not known:
-        return ()
+def _flags(words: Fingerprint, known: Sequence[Fingerprint]) -> tuple[Flag, ...]:
     with stage("replay"):
-        evidence = float(replay_evidence(clip.fingerprint, known).max())
+        evidence = float(replay_evidence(words, known).max(initial=0.0))
     return ("replay_suspected",) if is_replay(evidence) else ()
