@@ -47,7 +47,7 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
             agreement = app.state.service.use_cases.agreement
             in_background = [
                 asyncio.create_task(_note_uses(parts.keys)),
-                asyncio.create_task(_keep_agreed(agreement)),
+                asyncio.create_task(keep_agreed(agreement)),
             ]
             try:
                 yield {STATE_DRAIN: drain}
@@ -107,7 +107,7 @@ async def _note_uses(keys: ApiKeys) -> None:
         await asyncio.to_thread(keys.write_uses)
 
 
-async def _keep_agreed(agreement: Agreement) -> None:
+async def keep_agreed(agreement: Agreement) -> None:
     """Until the service stops: the gallery is held to the store."""
     while True:
         await asyncio.sleep(agreement.look_again_in_s)
