@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 
-Scope = Literal["compare", "enroll", "verify", "identify", "erase", "embeddings", "scores", "metrics", "admin"]
+Scope = Literal["compare", "enroll", "verify", "identify", "erase", "force", "embeddings", "scores", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 """In the order in which a person is told of them."""
 

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from app.cli_audit import audit
 from app.cli_backup import backup, restore
 from app.cli_keys import keys
+from app.cli_sentences import sentences
 from app.logs import log_to_stderr
 from app.server import run
 from app.settings import load_settings, variable
-from model.errors import VouchError
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +24,7 @@ cli = typer.Typer(
 
 
 cli.add_typer(keys, name="keys")
+cli.add_typer(audit, name="audit")
 
 
 @cli.command()
@@ -38,13 +40,10 @@ def serve(
     # later on it could only be told for one thread at a time.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    try:
+    with sentences():
         settings = load_settings()
         log_to_stderr(settings.log_level, settings.log_format)
         run(settings)
-    except VouchError as error:
-        typer.echo(f"vouch: {error}", err=True)
-        raise typer.Exit(2) from None
 
 
 @cli.command("rotate-master-key")
@@ -52,12 +51,9 @@ def rotate_master_key() -> None:
     """Seals what the database holds under a new master key; stop the service first. Safe to run again if it is cut short."""
     from app.adapters.rotation import rotate
 
-    try:
+    with sentences():
         settings = load_settings()
         rotated = rotate(settings)
-    except VouchError as error:
-        typer.echo(f"vouch: {error}", err=True)
-        raise typer.Exit(2) from None
     typer.echo(f"Sealed anew: {rotated.n_secrets} secrets of the service and {rotated.n_speakers} speakers' keys.")
     if settings.master_key is not None:
         typer.echo("VOUCH_MASTER_KEY: what stands behind its first key is needed no more.")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from app.cli_sentences import sentences
 from app.settings import load_settings
-from model.errors import VouchError
 
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup: a SQLite file.")]
 
@@ -25,7 +23,7 @@ def backup(
     """
     from app.adapters.backup import back_up, database_file
 
-    with _sentences():
+    with sentences():
         done = back_up(database_file(load_settings().store_url), file, may_replace=force)
     found = done.checked
     typer.echo(
@@ -45,7 +43,7 @@ def restore(
     """
     from app.adapters.restore import restore as put_back
 
-    with _sentences():
+    with sentences():
         done = put_back(file, load_settings(), keeps_former=not discard)
     found = done.checked
     typer.echo(
@@ -61,13 +59,3 @@ def restore(
         typer.echo(
             f"The replaced database is {done.former}. Delete it when it is not needed any more: no erasure reaches it."
         )
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """A failure is a sentence and status 2."""
-    try:
-        yield
-    except VouchError as error:
-        typer.echo(f"vouch: {error}", err=True)
-        raise typer.Exit(2) from None

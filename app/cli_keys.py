@@ -14,17 +14,17 @@ from typing import Annotated, Any, Protocol
 from urllib.parse import urlsplit
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Column, Table
 
 from app.access import SCOPES
 from app.api.key_schema import KeyAnswer, KeyIn, KeyList, MadeKeyAnswer, RotationIn
+from app.cli_sentences import sentences
 from app.errors import StoreInUse
 from app.records import DEFAULT_TENANT
 from app.settings import is_loopback, load_settings
 from app.usecases.keys import ApiKeys
-from model.errors import ServiceError, VouchError
+from model.errors import ServiceError
 
 TIMEOUT_S = 30
 
@@ -127,7 +127,7 @@ def create(
 ) -> None:
     """Makes a key and shows it, once."""
     expires_at = None if expires_days is None else datetime.now(UTC) + timedelta(days=expires_days)
-    with _sentences(), _opened(url, key_file) as opened:
+    with sentences(), _opened(url, key_file) as opened:
         sent = {"name": name, "tenant": tenant, "scopes": scope, "expires_at": expires_at}
         _show_made(opened.create(KeyIn.model_validate(sent)), as_json)
 
@@ -135,7 +135,7 @@ def create(
 @keys.command("list")
 def list_keys(url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Lists every key, never the keys themselves."""
-    with _sentences(), _opened(url, key_file) as opened:
+    with sentences(), _opened(url, key_file) as opened:
         found = opened.list()
     if as_json:
         typer.echo(found.model_dump_json())
@@ -152,7 +152,7 @@ def list_keys(url: Url = None, key_file: KeyFile = None, as_json: AsJson = False
 @keys.command()
 def revoke(key_id: KeyId, url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """Revokes a key, at once and for good."""
-    with _sentences(), _opened(url, key_file) as opened:
+    with sentences(), _opened(url, key_file) as opened:
         opened.revoke(key_id)
     typer.echo(json.dumps({"revoked": key_id}) if as_json else f"Revoked {key_id}.")
 
@@ -166,7 +166,7 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Makes a key that may do the same, and ends the old one."""
-    with _sentences(), _opened(url, key_file) as opened:
+    with sentences(), _opened(url, key_file) as opened:
         _show_made(opened.rotate(key_id, RotationIn(overlap_s=round(3600 * overlap_hours))), as_json)
 
 
@@ -210,18 +210,3 @@ def _admin_key(key_file: Path | None) -> str | None:
         return key_file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ServiceError(f"The key file {key_file} cannot be read ({type(error).__name__}).") from None
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Ends a command that fails with a sentence and status 2."""
-    try:
-        yield
-    except ValidationError as error:
-        said = " ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}." for one in error.errors())
-        typer.echo(f"vouch: {said}", err=True)
-    except VouchError as error:
-        typer.echo(f"vouch: {error}", err=True)
-    else:
-        return
-    raise typer.Exit(2)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from app.access import SCOPES, KeyHasher
+from app.adapters.audit_files import AUDIT_FOLDER, AuditFiles
+from app.adapters.audit_lines import TrailKeys
 from app.adapters.batching import BatchingEmbedder
 from app.adapters.bootstrap_key import write_bootstrap_key
 from app.adapters.c_heap import return_large_blocks
@@ -22,9 +24,10 @@ from app.adapters.sql_secrets import Secrets, open_master_key, open_secrets
 from app.adapters.sql_store import SqlSpeakerStore
 from app.adapters.work_queue import ThreadWorkQueue
 from app.errors import SettingsError
-from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
-from app.records import DEFAULT_TENANT, ModelFacts
+from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.records import DEFAULT_TENANT, ModelFacts, utc_now
 from app.settings import Settings, is_loopback
+from app.usecases.auditing import Auditor
 from app.usecases.catalogue import UseCases, assemble
 from app.usecases.judging import Judge
 from app.usecases.keys import ApiKeys
@@ -53,6 +56,7 @@ class Components:
     work: WorkQueue
     facts: ModelFacts
     keys: ApiKeys
+    trail: AuditTrail
 
     def use_cases(self, settings: Settings) -> UseCases:
         """Raises UnknownOperatingPoint where the bundle lacks the default one."""
@@ -65,6 +69,7 @@ class Components:
             work=self.work,
             judge=_judge(settings, self.facts.likelihood, self.facts.operating_points),
             keys=self.keys,
+            trail=self.trail,
             enroll_min_speech_s=settings.enroll_min_speech_s,
             enroll_min_llr=settings.enroll_min_llr,
             embeddings_enabled=settings.embeddings_enabled,
@@ -76,6 +81,7 @@ class Components:
         self.embedder.close()
         self.gallery.close()
         self.keys.write_uses()
+        self.trail.sync()
         self.store.close()
 
 
@@ -89,7 +95,7 @@ def build(settings: Settings) -> Components:
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
     _make_data_dir(settings)
-    store, keys = _open_store(settings)
+    store, keys, trail = _open_store(settings)
     n_threads = N_THREADS_PER_WORKER * settings.workers
     return Components(
         decoder=DecoderPool(DecodingLimits(max_duration_s=settings.max_audio_s), n_threads),
@@ -100,6 +106,7 @@ def build(settings: Settings) -> Components:
         work=ThreadWorkQueue(n_threads, settings.queue_size, settings.max_wait_s),
         facts=_facts(bundle, embedder),
         keys=keys,
+        trail=trail,
     )
 
 
@@ -121,12 +128,13 @@ def open_keys(settings: Settings) -> Iterator[ApiKeys]:
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
     database = open_database(settings.store_url, master)
     try:
-        yield _keys(database, open_secrets(database, master))
+        secrets = open_secrets(database, master)
+        yield _keys(database, secrets, _trail(secrets, settings))
     finally:
         database.close()
 
 
-def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys]:
+def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys, AuditFiles]:
     """With its secrets, which must be readable, and the keys that the address asks for, before anything is served; and
     without whoever was erased before.
     """
@@ -134,16 +142,22 @@ def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys]:
     database = open_database(settings.store_url, master)
     try:
         secrets = open_secrets(database, master)
-        keys = _keys(database, secrets)
+        trail = _trail(secrets, settings)
+        keys = _keys(database, secrets, trail)
         _require_keys_beyond_loopback(keys, settings)
-        return SqlSpeakerStore(database, Sealer(master), open_erasures(database, secrets, settings)), keys
+        return SqlSpeakerStore(database, Sealer(master), open_erasures(database, secrets, settings)), keys, trail
     except BaseException:
         database.close()
         raise
 
 
-def _keys(database: Database, secrets: Secrets) -> ApiKeys:
-    return ApiKeys(SqlKeyStore(database), KeyHasher(secrets.api_keys))
+def _keys(database: Database, secrets: Secrets, trail: AuditTrail) -> ApiKeys:
+    return ApiKeys(SqlKeyStore(database), KeyHasher(secrets.api_keys), Auditor(trail))
+
+
+def _trail(secrets: Secrets, settings: Settings) -> AuditFiles:
+    folder = settings.data_dir / AUDIT_FOLDER
+    return AuditFiles(folder, TrailKeys.of(secrets.speaker_ids), settings.audit_days, utc_now)
 
 
 def _require_keys_beyond_loopback(keys: ApiKeys, settings: Settings) -> None:

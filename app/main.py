@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -22,13 +23,15 @@ from app.api.uploads import UploadLimits, UploadMemory
 from app.components import Components, build
 from app.settings import N_BYTES_PER_MB, Settings, load_settings
 from app.usecases.agreement import Agreement
-from app.usecases.keys import ApiKeys
+from app.usecases.catalogue import UseCases
 from app.usecases.rate_limits import RateLimits
 
 log = logging.getLogger("vouch")
 
 NOTE_USES_EVERY_S = 300
 """A commit for all the keys that were used meanwhile."""
+SYNC_TRAIL_EVERY_S = 1
+EXPIRE_EVERY_S = 30
 
 
 def create_app(settings: Settings, components: Components | None = None) -> FastAPI:
@@ -43,17 +46,13 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         parts = components if components is not None else await asyncio.to_thread(build, settings)
         try:
             app.state.service = await asyncio.to_thread(_start, settings, parts)
-            metrics.describe(app.state.service, parts.decoder, settings.data_dir, app.version)
-            agreement = app.state.service.use_cases.agreement
-            in_background = [
-                asyncio.create_task(_note_uses(parts.keys)),
-                asyncio.create_task(keep_agreed(agreement)),
-            ]
+            metrics.describe(app.state.service, parts.decoder, parts.trail, settings.data_dir, app.version)
+            chores = [asyncio.create_task(chore) for chore in _chores(parts, app.state.service.use_cases)]
             try:
                 yield {STATE_DRAIN: drain}
             finally:
-                for task in in_background:
-                    task.cancel()
+                for chore in chores:
+                    chore.cancel()
         finally:
             app.state.service = None
             await asyncio.to_thread(parts.close)
@@ -100,11 +99,24 @@ def from_environment() -> FastAPI:
     return app
 
 
-async def _note_uses(keys: ApiKeys) -> None:
-    """Until the service stops, which notes the rest."""
+def _chores(parts: Components, use_cases: UseCases) -> list[Coroutine[Any, Any, None]]:
+    """What is done now and then until the service stops, which does the rest of it."""
+    return [
+        every(NOTE_USES_EVERY_S, parts.keys.write_uses),
+        every(SYNC_TRAIL_EVERY_S, parts.trail.sync),
+        every(EXPIRE_EVERY_S, use_cases.expiry),
+        keep_agreed(use_cases.agreement),
+    ]
+
+
+async def every(interval_s: float, work: Callable[[], object]) -> None:
+    """Does it on a thread, until it is cancelled. A failure is logged, and the next time comes."""
     while True:
-        await asyncio.sleep(NOTE_USES_EVERY_S)
-        await asyncio.to_thread(keys.write_uses)
+        await asyncio.sleep(interval_s)
+        try:
+            await asyncio.to_thread(work)
+        except Exception:
+            log.exception("a chore of the service failed; it is tried again in %g s", interval_s)
 
 
 async def keep_agreed(agreement: Agreement) -> None:
@@ -119,6 +131,7 @@ async def keep_agreed(agreement: Agreement) -> None:
 
 def _start(settings: Settings, components: Components) -> Service:
     use_cases = components.use_cases(settings)
+    use_cases.expiry()  # nobody whose consent ended while the service was down is found again
     use_cases.sync.rebuild()
     if settings.allow_keyless and not use_cases.keys.are_required:
         log.warning(

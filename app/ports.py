@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.access import ApiKey
+from app.audit import AuditEntry
 from app.records import (
     Candidate,
     Enrolled,
     Enrollment,
+    ErasedSpeaker,
     Idempotency,
     Metadata,
     NewEnrollment,
@@ -29,6 +31,10 @@ from model.scoring import Embedding
 from model.waveform import Waveform
 
 T = TypeVar("T")
+
+
+def admit_any(stored: Reference | None) -> None:
+    """Adds enrollments without a look at those that are there."""
 
 
 class Decoder(Protocol):
@@ -101,6 +107,12 @@ class SpeakerStore(Protocol):
         """Removes the speaker, the enrollments and the idempotency rows that name either. Gives the speaker's number."""
         ...
 
+    def erase_expired(self, now: datetime, limit: int) -> tuple[ErasedSpeaker, ...]:
+        """As `erase_speaker`, for at most `limit` speakers of any tenant whose consent has ended by `now`, the first to end
+        first. An end is looked at again as they are erased: a consent that was prolonged meanwhile keeps its speaker.
+        """
+        ...
+
     def add_enrollments(
         self,
         tenant: str,
@@ -108,8 +120,13 @@ class SpeakerStore(Protocol):
         encoder_id: str,
         enrollments: Sequence[NewEnrollment],
         idempotency: Idempotency | None = None,
+        admit: Callable[[Reference | None], None] = admit_any,
     ) -> Enrolled:
-        """All or none. Raises ModelMismatch where the speaker has enrollments of another encoder."""
+        """All or none. Raises ModelMismatch where the speaker has enrollments of another encoder.
+
+        `admit` is shown the speaker's reference, None before the first enrollment, as it is when these are added: of two
+        calls at once the second sees what the first one added. What it raises passes, and nothing is added.
+        """
         ...
 
     def replayed_enrollments(self, tenant: str, speaker_id: str, idempotency: Idempotency) -> Enrolled | None:
@@ -226,6 +243,32 @@ class KeyStore(Protocol):
 
     def note_uses(self, used: Mapping[str, datetime]) -> None:
         """When each key was last used, by its id."""
+        ...
+
+
+class AuditTrail(Protocol):
+    """Who did what, in order; nothing is ever changed or taken out, but what is older than it is to be kept. Threads may call
+    it at once.
+    """
+
+    @property
+    def n_unwritten(self) -> int:
+        """Entries that wait for a disk that takes them."""
+        ...
+
+    def require_room(self) -> None:
+        """Raises StoreError while entries wait that still cannot be written."""
+        ...
+
+    def write(self, entry: AuditEntry, *, is_synced: bool) -> None:
+        """Adds an entry, which outlives this process when it returns, and a power cut where it `is_synced`.
+
+        Where it cannot be written now, it waits, and the log says so. Raises StoreError when too many wait.
+        """
+        ...
+
+    def sync(self) -> None:
+        """After it, every entry that was written outlives a power cut."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import compress
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +22,20 @@ SpeakerStatus = Literal["empty", "enrolling", "enrolled", "stale"]
 
 DEFAULT_TENANT = "default"
 """Whose rows they are while the service has no keys. Every row and every query carries a tenant from the start."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def consent_end(consent: Metadata | None) -> datetime | None:
+    """When a consent ends, in UTC: its `expires_at`, in ISO 8601 with a time zone. None where it names no such moment."""
+    text = None if consent is None else consent.get("expires_at")
+    try:
+        end = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return None if end is None or end.tzinfo is None else end.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter in the first and the last year that there is
+        return None
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,15 @@ class NewEnrollment:
     embedding: Embedding
     quality: Quality
     source: Source
+
+
+@dataclass(frozen=True)
+class ErasedSpeaker:
+    """What may be known of somebody who is gone, for as long as it takes to say so elsewhere."""
+
+    number: int
+    tenant: str
+    speaker_id: str
 
 
 @dataclass(frozen=True)

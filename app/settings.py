@@ -178,6 +178,9 @@ class Settings(BaseModel):
         description="Speakers of one tenant up to whom identification compares with everybody; beyond, it builds an "
         "inverted index that finds the same best candidate.",
     )
+    audit_days: int = Field(
+        365, ge=0, le=36500, description="Days that the audit trail is kept, in whole days; 0: for good."
+    )
     embeddings_enabled: bool = Field(False, description="Switches on `POST /v1/embeddings`, which is 403 otherwise.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line to log: `debug`, `info`, `warning` or `error`."

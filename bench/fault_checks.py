@@ -11,6 +11,11 @@ from pathlib import Path
 from fault_clients import Wire, carry_out
 from fault_ledger import Intent, Ledger, Life
 
+from app.adapters.audit_reading import open_trail
+from app.settings import Settings
+
+WRITTEN = frozenset({"created", "changed", "enrolled", "enrolled before", "erased"})
+"""What the audit trail says of a write that was carried out."""
 SCORE_TOLERANCE = 1e-4
 """Between a verification and an identification of one clip and one speaker."""
 
@@ -138,8 +143,9 @@ class Check:
                 self.errors.append(f"gallery: {name} has the score {scores[name]}, and verified {verified}")
 
     def _files(self) -> None:
-        """The database as another program finds it, and the log of erasures beside it."""
+        """The database as another program finds it, and the audit trail and the log of erasures beside it."""
         self.errors += unsound(self._folder / "vouch.db")
+        self._trail()
         with closing(sqlite3.connect(f"file:{self._folder / 'vouch.db'}?mode=ro", uri=True)) as connection:
             marks = {mark for (mark,) in connection.execute("SELECT mark FROM erasures")}
             if connection.execute("PRAGMA user_version").fetchone() != (0,):
@@ -148,6 +154,14 @@ class Check:
         in_log = set(log.read_text(encoding="utf-8").split()[::3]) if log.exists() else set()
         if in_log != marks:
             self.errors.append(f"unsound: of {len(marks)} erasures the log has {len(in_log & marks)}")
+
+    def _trail(self) -> None:
+        trail = open_trail(Settings(data_dir=self._folder))
+        if problem := trail.check().problem:
+            self.errors.append(f"unsound: the audit trail: {problem}")
+        n_told = sum(entry["outcome"] in WRITTEN for entry in trail.entries())
+        if n_told < self._ledger.n_acknowledged:
+            self.errors.append(f"lost: the audit trail tells of {n_told} of {self._ledger.n_acknowledged} writes")
 
 
 def unsound(database: Path) -> list[str]:

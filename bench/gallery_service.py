@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from gallery_crowd import ENCODER_ID, MASTER, N_EMBEDDING
 
+from app.adapters.audit_files import AuditFiles
+from app.adapters.audit_lines import TrailKeys
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_store import SqlSpeakerStore, open_store
-from app.records import Clip
+from app.records import Clip, utc_now
+from app.usecases.auditing import Auditor
 from app.usecases.consistency import ConsistencyRule
 from app.usecases.enroll import Enroll
 from app.usecases.gallery_sync import GallerySync
@@ -70,6 +73,7 @@ def serve(path: Path, exact_up_to: int) -> Service:
     judge = Judge(likelihood, {POINT.name: POINT}, POINT.name, 0.5, gate, 2.0)
     told = Told(np.zeros(N_EMBEDDING, np.float32))
     listener: Any = told
-    identify = Identify(listener, judge, store, gallery, RULE)
-    enroll = Enroll(listener, gate, store, sync, RULE, ConsistencyRule(likelihood, -1e9))
+    audit = Auditor(AuditFiles(path.with_name("audit"), TrailKeys.of(bytes(32)), 0, utc_now))
+    identify = Identify(listener, judge, store, gallery, RULE, audit)
+    enroll = Enroll(listener, gate, store, sync, RULE, ConsistencyRule(likelihood, -1e9), audit)
     return Service(store, gallery, told, identify, enroll)

@@ -13,11 +13,12 @@ import numpy as np
 from app.access import KeyHasher
 from app.adapters.work_queue import ThreadWorkQueue
 from app.components import Components
-from app.ports import SpeakerStore, WorkQueue
+from app.ports import AuditTrail, SpeakerStore, WorkQueue
 from app.records import ModelFacts
 from app.settings import Settings
+from app.usecases.auditing import Auditor
 from app.usecases.keys import ApiKeys
-from fakes import FakeGallery, FakeKeyStore, FakeSpeakerStore
+from fakes import FakeAuditTrail, FakeGallery, FakeKeyStore, FakeSpeakerStore
 from model.calibration import Calibration, Term
 from model.decision import OperatingPoint
 from model.errors import AudioTooLong, CorruptAudio, UnsupportedAudio
@@ -223,6 +224,7 @@ def components(
     decoder: FakeDecoder | None = None,
     work: WorkQueue | None = None,
     keys: ApiKeys | None = None,
+    trail: AuditTrail | None = None,
 ) -> Components:
     """The service's parts, all of them fakes but for the queue."""
     embedder = embedder or FakeEmbedder()
@@ -235,12 +237,13 @@ def components(
         work=work or ThreadWorkQueue(2, 8),
         facts=facts(embedder.encoder_id),
         keys=keys or api_keys(),
+        trail=trail or FakeAuditTrail(),
     )
 
 
-def api_keys() -> ApiKeys:
+def api_keys(trail: AuditTrail | None = None) -> ApiKeys:
     """None yet."""
-    return ApiKeys(FakeKeyStore(), KeyHasher(b"a secret of the tests"))
+    return ApiKeys(FakeKeyStore(), KeyHasher(b"a secret of the tests"), Auditor(trail or FakeAuditTrail()))
 
 
 def settings(**changes: Any) -> Settings:

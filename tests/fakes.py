@@ -14,11 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.access import ApiKey
-from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerExists, SpeakerNotFound
+from app.audit import AuditEntry
+from app.errors import (
+    EnrollmentNotFound,
+    IdempotencyConflict,
+    ModelMismatch,
+    SpeakerExists,
+    SpeakerNotFound,
+    StoreError,
+)
+from app.ports import admit_any
 from app.records import (
     Candidate,
     Enrolled,
     Enrollment,
+    ErasedSpeaker,
     Idempotency,
     Metadata,
     NewEnrollment,
@@ -28,6 +38,7 @@ from app.records import (
     SpeakerChanges,
     SpeakerPage,
     StandingBatch,
+    consent_end,
 )
 from model.errors import InvalidArgument
 from model.quality import mean_snr_db
@@ -147,6 +158,14 @@ class FakeSpeakerStore:
                     del self._answered[key]
             return number
 
+    def erase_expired(self, now: datetime, limit: int) -> tuple[ErasedSpeaker, ...]:
+        with self._lock:
+            ends = [(consent_end(kept.speaker.consent), kept.speaker) for kept in self._speakers.values()]
+            expired = sorted((end, one.number, one) for end, one in ends if end is not None and end <= now)[:limit]
+            for _, _, one in expired:
+                self.erase_speaker(one.tenant, one.speaker_id)
+            return tuple(ErasedSpeaker(one.number, one.tenant, one.speaker_id) for _, _, one in expired)
+
     def add_enrollments(
         self,
         tenant: str,
@@ -154,6 +173,7 @@ class FakeSpeakerStore:
         encoder_id: str,
         enrollments: Sequence[NewEnrollment],
         idempotency: Idempotency | None = None,
+        admit: Callable[[Reference | None], None] = admit_any,
     ) -> Enrolled:
         if not enrollments:
             raise InvalidArgument("Enrolling needs at least one clip; got none.")
@@ -169,6 +189,7 @@ class FakeSpeakerStore:
             if kept.seen().encoder_id not in (None, encoder_id):
                 raise ModelMismatch(f"Speaker {speaker_id!r} is enrolled with another encoder than {encoder_id}.")
             np.stack([*(embedding for _, embedding in kept.clips.values()), *new])
+            admit(self.find_reference(tenant, speaker_id))
             now = self._clock()
             ids = tuple(uuid.uuid4().hex for _ in enrollments)
             for enrollment_id, clip in zip(ids, enrollments, strict=True):
@@ -301,6 +322,31 @@ class FakeKeyStore:
     def note_uses(self, used: Mapping[str, datetime]) -> None:
         for key_id, used_at in used.items():
             self._keys[key_id] = replace(self._keys[key_id], last_used_at=used_at)
+
+
+class FakeAuditTrail:
+    """Fulfils `app.ports.AuditTrail`."""
+
+    def __init__(self) -> None:
+        self.entries: list[AuditEntry] = []
+        self.synced: list[AuditEntry] = []
+        self.is_full = False
+
+    @property
+    def n_unwritten(self) -> int:
+        return 0
+
+    def require_room(self) -> None:
+        if self.is_full:
+            raise StoreError("The audit trail cannot be written.")
+
+    def write(self, entry: AuditEntry, *, is_synced: bool) -> None:
+        self.entries.append(entry)
+        if is_synced:
+            self.sync()
+
+    def sync(self) -> None:
+        self.synced = list(self.entries)
 
 
 class FakeGallery:

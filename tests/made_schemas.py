@@ -48,10 +48,12 @@ def filled(revision: str) -> str:
         with closing(sqlite3.connect(path)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             with connection:
-                is_sealed = "data_key" in {row[1] for row in connection.execute("PRAGMA table_info(speakers)")}
+                columns = {row[1] for row in connection.execute("PRAGMA table_info(speakers)")}
+                is_sealed = "data_key" in columns
                 keys = {row[0]: SEALER.new_key(str(row[1]), str(row[2])) for row in _speakers()} if is_sealed else {}
                 for row in _speakers():
                     values = (*row, keys[row[0]]) if is_sealed else row
+                    values += (None,) * (len(columns) - len(values))  # what came later, and what nobody here has
                     connection.execute(f"INSERT INTO speakers VALUES ({', '.join('?' * len(values))})", values)
                 seals = {
                     (tenant, speaker_id): SEALER.of(str(tenant), str(speaker_id), keys[number])

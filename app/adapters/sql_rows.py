@@ -16,7 +16,7 @@ from sqlalchemy import Row, Select, func, select
 from app.adapters.sealing import Sealer, SpeakerSeal
 from app.adapters.tables import enrollments, speakers
 from app.errors import StoreError
-from app.records import Enrollment, NewEnrollment, Reference, Speaker
+from app.records import Enrollment, NewEnrollment, Reference, Speaker, consent_end
 from model.errors import InvalidArgument
 from model.quality import Quality, mean_snr_db
 from model.scoring import reference
@@ -62,6 +62,14 @@ def json_object(values: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"Metadata and consent are JSON objects, and these are none: {error}.") from error
     return values
+
+
+def consent_values(consent: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The columns of a consent. Raises InvalidArgument."""
+    return {
+        "consent": None if consent is None else json_object(consent),
+        "consent_expires_at": consent_end(consent),
+    }
 
 
 def enrollment_values(

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from app.adapters.database import Database
+from app.adapters.engine import make_engine, parse_url
 from app.adapters.master_key import MasterKey, make_master_key, parse_master_key, read_master_key
 from app.adapters.sealing import Sealer
 from app.adapters.tables import secrets, speakers
-from app.errors import SettingsError
+from app.errors import SettingsError, StoreError
 from app.settings import Settings, variable
 
 SECRET_BYTES = 32
@@ -45,6 +46,21 @@ def open_secrets(database: Database, master: MasterKey) -> Secrets:
     except IntegrityError:  # another process, on a database that several share, made them at the same moment
         with database.writing() as connection:
             return _read(connection, master)
+
+
+def read_secrets(database_url: str, master: MasterKey) -> Secrets:
+    """Opens the secrets beside whoever has the database. Raises StoreError."""
+    engine = make_engine(parse_url(database_url))
+    try:
+        with engine.begin() as connection:
+            sealed = {row.name: row.sealed for row in connection.execute(select(secrets))}
+        return Secrets(**{name: master.open(sealed[name], name.encode()) for name in Secrets.__dataclass_fields__})
+    except KeyError as error:
+        raise StoreError(f"The database lacks the secret {error}. Start the service once; it is made then.") from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"The database cannot be read ({error}).") from error
+    finally:
+        engine.dispose()
 
 
 def seal_secrets_anew(database: Database, master: MasterKey) -> int:

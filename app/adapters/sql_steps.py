@@ -11,7 +11,7 @@ from app.adapters import sql_rows
 from app.adapters.sealing import Sealer, SpeakerSeal, n_elements
 from app.adapters.tables import enrollments, speakers
 from app.errors import ModelMismatch, SpeakerNotFound
-from app.records import Enrolled, Speaker
+from app.records import Enrolled, Reference, Speaker
 
 
 def is_speaker(tenant: str, speaker_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -51,6 +51,12 @@ def lock_speaker(connection: Connection, tenant: str, speaker_id: str) -> int:
     if number is None:
         raise speaker_not_found(speaker_id)
     return number
+
+
+def read_reference(connection: Connection, tenant: str, speaker_id: str, sealer: Sealer) -> Reference | None:
+    """None where the speaker is unknown or has no enrollment. Raises StoreError."""
+    rows = connection.execute(sql_rows.reference_query().where(*is_speaker(tenant, speaker_id))).all()
+    return sql_rows.to_reference(rows, sealer) if rows and rows[0].encoder_id is not None else None
 
 
 def change_speaker(connection: Connection, tenant: str, speaker_id: str, **values: Any) -> None:

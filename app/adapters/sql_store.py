@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -20,9 +20,11 @@ from app.adapters.sealing import Sealer
 from app.adapters.tables import enrollments as enrollment_table
 from app.adapters.tables import speakers
 from app.errors import EnrollmentNotFound, SpeakerExists, StoreError
+from app.ports import admit_any
 from app.records import (
     Enrolled,
     Enrollment,
+    ErasedSpeaker,
     Idempotency,
     Metadata,
     NewEnrollment,
@@ -32,15 +34,12 @@ from app.records import (
     SpeakerChanges,
     SpeakerPage,
     StandingBatch,
+    utc_now,
 )
 from model.errors import InvalidArgument
 from model.scoring import unit
 
 _T = TypeVar("_T")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def open_store(database_url: str, master: MasterKey, *, clock: Callable[[], datetime] = utc_now) -> SqlSpeakerStore:
@@ -84,7 +83,7 @@ class SqlSpeakerStore:
             "speaker_id": speaker_id,
             "display_name": display_name,
             "metadata": sql_rows.json_object(metadata),
-            "consent": None if consent is None else sql_rows.json_object(consent),
+            **sql_rows.consent_values(consent),
         }
 
         def work(connection: Connection) -> Speaker:
@@ -134,7 +133,7 @@ class SqlSpeakerStore:
         if "metadata" in changes.fields:
             values["metadata"] = sql_rows.json_object(changes.metadata or {})
         if "consent" in changes.fields:
-            values["consent"] = None if changes.consent is None else sql_rows.json_object(changes.consent)
+            values |= sql_rows.consent_values(changes.consent)
 
         def work(connection: Connection) -> Speaker:
             if values:
@@ -151,6 +150,23 @@ class SqlSpeakerStore:
             connection.execute(delete(speakers).where(speakers.c.seq == number))
         return number
 
+    def erase_expired(self, now: datetime, limit: int) -> tuple[ErasedSpeaker, ...]:
+        query = (
+            select(speakers.c.seq, speakers.c.tenant, speakers.c.speaker_id)
+            .where(speakers.c.consent_expires_at <= now)
+            .order_by(speakers.c.consent_expires_at, speakers.c.seq)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            if connection.execute(query).first() is None:
+                return ()  # the usual case, for which nothing is locked or rewritten
+        with self._erasures.noted() as noted, self._database.erasing() as connection:
+            found = connection.execute(query.with_for_update()).all()
+            for row in found:
+                noted.speaker(connection, row.seq, now)
+                connection.execute(delete(speakers).where(speakers.c.seq == row.seq))
+        return tuple(ErasedSpeaker(*row) for row in found)
+
     def add_enrollments(
         self,
         tenant: str,
@@ -158,6 +174,7 @@ class SqlSpeakerStore:
         encoder_id: str,
         enrollments: Sequence[NewEnrollment],
         idempotency: Idempotency | None = None,
+        admit: Callable[[Reference | None], None] = admit_any,
     ) -> Enrolled:
         n_embedding = _one_size(enrollments)
 
@@ -168,6 +185,7 @@ class SqlSpeakerStore:
             if made_before is not None:
                 return sql_steps.read_enrolled(connection, tenant, speaker_id, made_before)
             sql_steps.require_alike(connection, tenant, speaker_id, encoder_id, n_embedding)
+            admit(sql_steps.read_reference(connection, tenant, speaker_id, self._sealer))
             now, seal = self._clock(), sql_steps.open_seal(connection, tenant, speaker_id, self._sealer)
             rows = [
                 sql_rows.enrollment_values(tenant, speaker_id, encoder_id, uuid.uuid4().hex, clip, seal, now)
@@ -218,8 +236,7 @@ class SqlSpeakerStore:
 
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
         with self._database.reading() as connection:
-            rows = connection.execute(sql_rows.reference_query().where(*sql_steps.is_speaker(tenant, speaker_id))).all()
-        return sql_rows.to_reference(rows, self._sealer) if rows and rows[0].encoder_id is not None else None
+            return sql_steps.read_reference(connection, tenant, speaker_id, self._sealer)
 
     def find_references(self, tenant: str, numbers: Iterable[int]) -> tuple[Reference, ...]:
         with self._database.reading() as connection:

@@ -81,12 +81,15 @@ speakers = Table(
     Column("display_name", String),
     Column("metadata", JSON, nullable=False),
     Column("consent", JSON(none_as_null=True)),
+    # What `consent` says, for a query.
+    Column("consent_expires_at", UtcDateTime),
     # By the master key (`sealing.py`).
     Column("data_key", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("tenant", "speaker_id"),
     Index(None, "tenant", "seq"),
+    Index(None, "consent_expires_at"),
     sqlite_autoincrement=True,
 )
 

@@ -53,6 +53,17 @@ TOP_K = TextField(
     },
     3,
 )
+FORCE = TextField(
+    "force",
+    {
+        "type": "string",
+        "enum": ["true", "false"],
+        "default": "false",
+        "description": "`true` enrols clips that do not sound like the speaker's others, which are 422 `inconsistent_voice` "
+        "otherwise. The key needs the scope `force`.",
+    },
+    "false",
+)
 
 
 @dataclass(frozen=True)
@@ -110,3 +121,11 @@ class Form:
         if not is_number or not MIN_TOP_K <= int(text) <= MAX_TOP_K:
             raise InvalidArgument(f"top_k is {text[:80]!r}; it must be a whole number from {MIN_TOP_K} to {MAX_TOP_K}.")
         return int(text)
+
+    @property
+    def is_forced(self) -> bool:
+        """Raises InvalidArgument unless it is `true` or `false`."""
+        text = self.texts.get(FORCE.name, "false")
+        if text not in ("true", "false"):
+            raise InvalidArgument(f"force is {text[:80]!r}; it must be true or false.")
+        return text == "true"

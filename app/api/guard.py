@@ -19,6 +19,7 @@ from app.access import SCOPES, Caller
 from app.api.keyless import KeylessRule
 from app.api.problems import response_to
 from app.api.service import Service
+from app.audit import NO_KEY, Actor, acting
 from app.errors import Forbidden, Unauthenticated
 from app.records import DEFAULT_TENANT
 from app.usecases.keys import ApiKeys
@@ -60,13 +61,18 @@ class AccessGuard:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            try:
-                await self._admit(scope)
-            except VouchError as error:
-                await response_to(error, scope["state"]["request_id"])(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope["state"]["request_id"]
+        try:
+            await self._admit(scope)
+        except VouchError as error:
+            await response_to(error, request_id)(scope, receive, send)
+            return
+        caller = scope["state"].get(STATE_CALLER)
+        with acting(Actor(NO_KEY if caller is None else caller.key_id or NO_KEY, request_id)):
+            await self._app(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -89,8 +95,7 @@ class AccessGuard:
         scope["state"][STATE_CALLER] = caller  # the log line of a refusal names its key too
         self._limits.count_call(caller)
         for wanted in need.scopes:
-            if wanted not in caller.scopes:
-                raise _lacking(wanted, caller)
+            require_scope(wanted, caller)
         if speaker_id is not None and "verify" in need.scopes:
             self._limits.count_claim(caller, speaker_id)
 
@@ -130,11 +135,14 @@ def _refresh(keys: ApiKeys, presented: set[str]) -> None:
         keys.refresh(text)
 
 
-def _lacking(scope: str, caller: Caller) -> Forbidden:
+def require_scope(scope: str, caller: Caller) -> None:
+    """Raises Forbidden."""
+    if scope in caller.scopes:
+        return
     if caller.key_id is None:
-        return Forbidden(
+        raise Forbidden(
             "VOUCH_ALLOW_KEYLESS is set, so whoever reaches this service would make its keys. Stop it, and make the first "
             "one with `vouch keys create`."
         )
     has = ", ".join(own for own in SCOPES if own in caller.scopes) or "none"
-    return Forbidden(f"This call needs the scope {scope!r}; the key's scopes: {has}.")
+    raise Forbidden(f"This call needs the scope {scope!r}; the key's scopes: {has}.")

@@ -29,7 +29,7 @@ from prometheus_client.registry import Collector
 from app.api.problems import KINDS
 from app.api.service import Service
 from app.api.voice_metrics import VoiceMetrics
-from app.ports import Decoder
+from app.ports import AuditTrail, Decoder
 from app.stages import STAGES, Stage
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -102,6 +102,11 @@ class Metrics:
         self._deaths = _DecoderDeaths()
         registry.register(self._deaths)
         self.voice = VoiceMetrics(registry)
+        self._n_unaudited = Gauge(
+            "vouch_audit_unwritten",
+            "Entries of the audit trail that wait for a disk that takes them.",
+            registry=registry,
+        )
         self._info = Info(
             "vouch",
             "What is loaded. Absent until the service is ready.",
@@ -109,7 +114,7 @@ class Metrics:
             registry=registry,
         )
 
-    def describe(self, service: Service, decoder: Decoder, data_dir: Path, version: str) -> None:
+    def describe(self, service: Service, decoder: Decoder, trail: AuditTrail, data_dir: Path, version: str) -> None:
         """Called once the service has started."""
         facts, work, agreement = service.facts, service.work, service.use_cases.agreement
         self._info.clear()
@@ -120,6 +125,7 @@ class Metrics:
         self._n_stale.set_function(lambda: agreement.n_stale)
         self._free_bytes.set_function(lambda: _free_bytes(data_dir))
         self._deaths.count = lambda: decoder.n_deaths
+        self._n_unaudited.set_function(lambda: trail.n_unwritten)
 
     def count(self, request: Ended) -> None:
         method = request.method if request.method in METHODS else OTHER_METHOD

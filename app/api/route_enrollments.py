@@ -12,12 +12,14 @@ from app.api.dependencies import (
     IdempotencyKey,
     SpeakerIdInPath,
     Tenant,
+    TheCaller,
     TheService,
     TheWorker,
     idempotency_of_form,
     upload,
 )
-from app.api.forms import FileField, Form, FormShape
+from app.api.forms import FORCE, FileField, Form, FormShape
+from app.api.guard import require_scope
 from app.api.openapi import HEARD, STORED, answers, needs
 from app.api.route_speakers import answer
 from app.api.schemas import EnrolledAnswer, EnrollmentAnswer, EnrollmentList
@@ -26,7 +28,7 @@ from model.errors import InconsistentVoice, NotEnoughSpeech, TooNoisy
 
 router = APIRouter(prefix="/v1/speakers/{speaker_id}/enrollments", tags=["enrollments"])
 
-CLIPS = FormShape((FileField("audio", "One clip or more, each with enough speech.", is_repeatable=True),))
+CLIPS = FormShape((FileField("audio", "One clip or more, each with enough speech.", is_repeatable=True),), (FORCE,))
 
 
 @router.post(
@@ -54,12 +56,16 @@ async def enroll(
     request: Request,
     service: TheService,
     worker: TheWorker,
-    tenant: Tenant,
+    caller: TheCaller,
     key: IdempotencyKey = None,
 ) -> EnrolledAnswer:
     """All clips are enrolled, or none, and all must be one voice. The audio itself is not kept, only its embedding and its quality."""
+    is_forced = form.is_forced
+    if is_forced:
+        require_scope("force", caller)
     idempotency = await idempotency_of_form(request, key, form)
-    enrolled = await worker.run(lambda: service.use_cases.enroll(tenant, speaker_id, form.files["audio"], idempotency))
+    clips, enroll = form.files["audio"], service.use_cases.enroll
+    enrolled = await worker.run(lambda: enroll(caller.tenant, speaker_id, clips, idempotency, is_forced=is_forced))
     return EnrolledAnswer(
         enrollments=[EnrollmentAnswer.of(enrollment) for enrollment in enrolled.enrollments],
         speaker=answer(enrolled.speaker, service),

@@ -7,7 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from app.api import examples, rounding
-from app.api.dependencies import RequestId, SpeakerIdInPath, TheCaller, TheMetrics, TheService, TheWorker, upload
+from app.api.dependencies import (
+    RequestId,
+    SpeakerIdInPath,
+    Tenant,
+    TheCaller,
+    TheMetrics,
+    TheService,
+    TheWorker,
+    upload,
+)
 from app.api.forms import OPERATING_POINT, TOP_K, FileField, Form, FormShape
 from app.api.openapi import HEARD, STORED, answers, needs
 from app.api.schemas import EmbeddingAnswer, IdentificationAnswer, VerificationAnswer
@@ -119,11 +128,15 @@ async def _require_embeddings(service: TheService) -> None:
     openapi_extra={"requestBody": CLIP.openapi(), **needs("embeddings")},
 )
 async def embed(
-    form: Annotated[Form, Depends(upload(CLIP))], service: TheService, worker: TheWorker, request_id: RequestId
+    form: Annotated[Form, Depends(upload(CLIP))],
+    service: TheService,
+    worker: TheWorker,
+    tenant: Tenant,
+    request_id: RequestId,
 ) -> EmbeddingAnswer:
     """403 until `VOUCH_EMBEDDINGS_ENABLED=1`: an embedding is biometric data in the clear. Nothing is stored.
 
     Any clip that fills a frame has one, good or not: judge it by `audio`.
     """
-    clip = await worker.run(lambda: service.use_cases.embed(form.file("audio")))
+    clip = await worker.run(lambda: service.use_cases.embed(tenant, form.file("audio")))
     return EmbeddingAnswer.of(clip, service.facts, request_id)

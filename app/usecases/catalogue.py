@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.ports import Assessor, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
 from app.usecases.agreement import Agreement
+from app.usecases.auditing import Auditor
 from app.usecases.compare import Compare
 from app.usecases.consistency import ConsistencyRule
 from app.usecases.embed import Embed
 from app.usecases.enroll import Enroll
 from app.usecases.erase import Erase
+from app.usecases.expiry import Expiry
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.identify import Identify
 from app.usecases.judging import Judge
@@ -37,6 +39,7 @@ class UseCases:
     rule: StandingRule
     judge: Judge
     keys: ApiKeys
+    expiry: Expiry
 
 
 def assemble(
@@ -49,6 +52,7 @@ def assemble(
     work: WorkQueue,
     judge: Judge,
     keys: ApiKeys,
+    trail: AuditTrail,
     enroll_min_speech_s: float,
     enroll_min_llr: float,
     embeddings_enabled: bool,
@@ -58,18 +62,22 @@ def assemble(
     rule = StandingRule(embedder.encoder_id, enroll_min_speech_s)
     sync = GallerySync(store, gallery, rule)
     agreement = Agreement(store, gallery, rule, sync)
+    audit = Auditor(trail)
     return UseCases(
         compare=Compare(listener, judge),
-        enroll=Enroll(listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr)),
-        verify=Verify(listener, judge, store, rule),
-        identify=Identify(listener, judge, store, gallery, rule),
-        erase=Erase(store, sync),
-        speakers=Speakers(store),
-        embed=Embed(listener, embeddings_enabled),
+        enroll=Enroll(
+            listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr), audit
+        ),
+        verify=Verify(listener, judge, store, rule, audit),
+        identify=Identify(listener, judge, store, gallery, rule, audit),
+        erase=Erase(store, sync, audit),
+        speakers=Speakers(store, audit),
+        embed=Embed(listener, embeddings_enabled, audit),
         sync=sync,
         agreement=agreement,
         readiness=Readiness(store, gallery, embedder.encoder_id, agreement),
         rule=rule,
         judge=judge,
         keys=keys,
+        expiry=Expiry(store, sync, audit),
     )

@@ -71,6 +71,11 @@ class GallerySync:
                     return
             self._gallery.remove(tenant, [number])
 
+    def forget(self, tenant: str, number: int) -> None:
+        """Somebody whose rows are gone. A number is given once, so there is nothing to look up."""
+        with self._lock:
+            self._gallery.remove(tenant, [number])
+
     def _enrolled(self) -> Iterator[ReferenceBatch]:
         n_speakers, n_read, n_enrolled = self._store.count_speakers(), 0, 0
         began = said = self._clock()

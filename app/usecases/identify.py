@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.ports import Gallery, SpeakerStore
 from app.records import Clip, Identification, IdentifiedCandidate
 from app.stages import stage
+from app.usecases.auditing import Auditor
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
 from app.usecases.standing import StandingRule
@@ -25,10 +26,18 @@ class Identify:
     store: SpeakerStore
     gallery: Gallery
     rule: StandingRule
+    audit: Auditor
 
     def __call__(self, tenant: str, audio: bytes, top_k: int, operating_point: str | None = None) -> Identification:
         """Ranks at most `top_k` speakers, best first. Raises AudioError, UnknownOperatingPoint."""
-        point = self.judge.point(operating_point)
+        with self.audit.question("identify", tenant) as noted:
+            answer = self._answer(tenant, audio, top_k, self.judge.point(operating_point))
+            noted.outcome = answer.decision.outcome
+            if answer.decision.outcome == "accept":
+                noted.speaker_id = answer.candidates[0].speaker_id
+        return answer
+
+    def _answer(self, tenant: str, audio: bytes, top_k: int, point: OperatingPoint) -> Identification:
         clip = self.listener.listen(audio, "audio")
         n_searched = self.gallery.size(tenant)
         ranked: list[IdentifiedCandidate] = []

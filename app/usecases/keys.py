@@ -6,17 +6,15 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from app.access import ApiKey, KeyHasher, MadeKey, Scope, id_of, new_key_id, write_key
 from app.errors import KeyNotFound, StoreError, Unauthenticated
 from app.ports import KeyStore
+from app.records import utc_now
+from app.usecases.auditing import Auditor
 
 log = logging.getLogger("vouch")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class ApiKeys:
@@ -25,9 +23,12 @@ class ApiKeys:
     Where several processes share the store, `refresh` looks up what the others changed. Threads may call it at once.
     """
 
-    def __init__(self, store: KeyStore, hasher: KeyHasher, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, store: KeyStore, hasher: KeyHasher, audit: Auditor, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self._store = store
         self._hasher = hasher
+        self._audit = audit
         self._clock = clock
         self._changing = threading.Lock()
         self._keys = {key.key_id: key for key in store.load()}
@@ -84,7 +85,7 @@ class ApiKeys:
         return MadeKey(key, text)
 
     def add(self, key: ApiKey) -> None:
-        with self._changing:
+        with self._audit.change("create_key", "created", key.tenant, about=key.key_id), self._changing:
             self._store.add(key)
             self._keys[key.key_id] = key
 
@@ -94,7 +95,7 @@ class ApiKeys:
 
     def revoke(self, key_id: str) -> ApiKey:
         """From here on the key opens nothing. Revoking it again changes nothing. Raises KeyNotFound."""
-        with self._changing:
+        with self._audit.change("revoke_key", "revoked", None, about=key_id), self._changing:
             key = self._find(key_id)
             if key.revoked_at is None:
                 key = replace(key, revoked_at=self._clock())
@@ -107,7 +108,7 @@ class ApiKeys:
 
         Raises KeyNotFound, also for a key that has ended: what was revoked does not come back as another.
         """
-        with self._changing:
+        with self._audit.change("rotate_key", "rotated", None, about=key_id), self._changing:
             old, now = self._find(key_id), self._clock()
             if not old.is_valid(now):
                 raise KeyNotFound(f"The key {key_id!r} has ended, so there is nothing to rotate. Make a new one.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.ports import SpeakerStore
 from app.records import Enrollment, Idempotency, Metadata, Speaker, SpeakerChanges, SpeakerPage
+from app.usecases.auditing import Auditor
 
 
 def new_speaker_id() -> str:
@@ -17,6 +18,7 @@ def new_speaker_id() -> str:
 @dataclass(frozen=True)
 class Speakers:
     store: SpeakerStore
+    audit: Auditor
 
     def create(
         self,
@@ -29,7 +31,10 @@ class Speakers:
     ) -> Speaker:
         """Under the caller's id, or a new one. Raises SpeakerExists, IdempotencyConflict."""
         chosen = new_speaker_id() if speaker_id is None else speaker_id
-        return self.store.create_speaker(tenant, chosen, display_name, metadata, consent, idempotency)
+        with self.audit.change("create_speaker", "created", tenant, chosen) as noted:
+            made = self.store.create_speaker(tenant, chosen, display_name, metadata, consent, idempotency)
+            noted.speaker_id = made.speaker_id  # another one where the key made one before
+        return made
 
     def get(self, tenant: str, speaker_id: str) -> Speaker:
         return self.store.get_speaker(tenant, speaker_id)
@@ -38,7 +43,8 @@ class Speakers:
         return self.store.list_speakers(tenant, limit, cursor)
 
     def change(self, tenant: str, speaker_id: str, changes: SpeakerChanges) -> Speaker:
-        return self.store.update_speaker(tenant, speaker_id, changes)
+        with self.audit.change("change_speaker", "changed", tenant, speaker_id):
+            return self.store.update_speaker(tenant, speaker_id, changes)
 
     def enrollments(self, tenant: str, speaker_id: str) -> tuple[Enrollment, ...]:
         return self.store.list_enrollments(tenant, speaker_id)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from app.errors import NotEnrolled
 from app.ports import SpeakerStore
 from app.records import Verification
+from app.usecases.auditing import Auditor
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
 from app.usecases.standing import StandingRule
+from model.decision import OperatingPoint
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,16 @@ class Verify:
     judge: Judge
     store: SpeakerStore
     rule: StandingRule
+    audit: Auditor
 
     def __call__(self, tenant: str, speaker_id: str, audio: bytes, operating_point: str | None = None) -> Verification:
         """Raises SpeakerNotFound, NotEnrolled or ModelMismatch before the clip is decoded; AudioError after."""
-        point = self.judge.point(operating_point)
+        with self.audit.question("verify", tenant, speaker_id) as noted:
+            answer = self._answer(tenant, speaker_id, audio, self.judge.point(operating_point))
+            noted.outcome = answer.decision.outcome
+        return answer
+
+    def _answer(self, tenant: str, speaker_id: str, audio: bytes, point: OperatingPoint) -> Verification:
         self.rule.require_enrolled(self.store.get_speaker(tenant, speaker_id))
         clip = self.listener.listen(audio, "audio")
         # Read after listening, which takes the longest: a speaker erased meanwhile is not answered for.

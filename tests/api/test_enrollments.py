@@ -159,3 +159,26 @@ def test_a_speaker_of_another_encoder_is_stale() -> None:
         again = client.post(ENROLLMENTS, files=audio(clip(speech_s=6.0)))
         assert again.json()["speaker"]["status"] == "enrolled"
         assert again.json()["speaker"]["encoder_id"] == "encoder-b"
+
+
+def test_a_voice_that_does_not_cohere_is_enrolled_by_force_and_the_scope_for_it() -> None:
+    parts = fake_audio.components()
+    with serving(parts) as client:
+        enroll(client, "alice")
+        stranger = {"files": audio(clip("mallory"))}
+        assert "force" in problem(client.post(ENROLLMENTS, data={"force": "yes"}, **stranger), 422, "invalid_argument")
+        problem(client.post(ENROLLMENTS, data={"force": "false"}, **stranger), 422, "inconsistent_voice")
+        may_not = {"X-API-Key": parts.keys.create("n", DEFAULT_TENANT, ["enroll"]).text}
+        may = {"X-API-Key": parts.keys.create("n", DEFAULT_TENANT, ["enroll", "force"]).text}
+        refused = client.post(ENROLLMENTS, data={"force": "true"}, headers=may_not, **stranger)
+        assert "'force'" in problem(refused, 403, "forbidden")
+        problem(client.post(ENROLLMENTS, headers=may, **stranger), 422, "inconsistent_voice")
+        forced = client.post(ENROLLMENTS, data={"force": "true"}, headers=may, **stranger)
+        assert (forced.status_code, forced.json()["speaker"]["enrollment_count"]) == (201, 3)
+        problem(
+            client.post(ENROLLMENTS, data={"force": "true"}, headers=may, files=audio(clip(speech_s=0.2))),
+            422,
+            "not_enough_speech",
+        )
+    forced_entry = parts.trail.entries[-2]  # type: ignore[attr-defined]
+    assert (forced_entry.action, forced_entry.outcome) == ("enroll", "forced")

@@ -132,14 +132,14 @@ def test_a_copy_of_an_older_release_is_swept_by_what_the_present_database_knows(
     plain = new_enrollment(1).embedding.tobytes().hex()
     sqlite(
         backup,
-        *(f"DROP TABLE {name}" for name in ("secrets", "erasures", "idempotency")),
+        *(f"DROP TABLE {name}" for name in ("secrets", "erasures", "idempotency", "api_keys")),
         f"UPDATE enrollments SET embedding = x'{plain}'",
         "ALTER TABLE speakers DROP COLUMN data_key",
+        "DROP INDEX ix_speakers_consent_expires_at",
+        "ALTER TABLE speakers DROP COLUMN consent_expires_at",
         "CREATE TABLE idempotency (tenant, key, fingerprint, speaker_id, enrollment_ids, created_at)",
         "UPDATE alembic_version SET version_num = '0001'",
     )
-    if sqlite(backup, "SELECT 1 FROM sqlite_master WHERE name = 'api_keys'"):
-        sqlite(backup, "DROP TABLE api_keys")
     database = (data / "vouch.db").read_bytes()
     (data / "vouch.db").unlink()
     with pytest.raises(StoreError, match=r"move .* away"):

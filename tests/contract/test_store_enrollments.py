@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from app.errors import EnrollmentNotFound, ModelMismatch
 from app.ports import SpeakerStore
 from app.records import DEFAULT_TENANT as ME
-from app.records import Idempotency, StandingBatch
-from model.errors import InvalidArgument
+from app.records import Idempotency, Reference, StandingBatch
+from model.errors import InconsistentVoice, InvalidArgument
 from model.scoring import reference
 from samples import ENCODER_ID, create, enroll, new_enrollment, speaker_ids
 
@@ -237,3 +237,23 @@ def test_the_store_may_change_while_references_are_read(store: SpeakerStore) -> 
     store.erase_speaker(ME, "alice")
     assert all(number not in batch.numbers for batch in reading)
     assert speaker_ids(store, store.references()) == [(ME, "bob")]
+
+
+def test_whoever_admits_sees_what_is_there_when_the_clips_are_added(store: SpeakerStore) -> None:
+    create(store, "alice")
+    seen: list[int] = []
+
+    def admit(stored: Reference | None) -> None:
+        seen.append(0 if stored is None else stored.enrollment_count)
+
+    for seed in (1, 2):
+        store.add_enrollments(ME, "alice", ENCODER_ID, [new_enrollment(seed)], admit=admit)
+    assert seen == [0, 1]
+
+    def refuse(stored: Reference | None) -> None:
+        raise InconsistentVoice("another voice")
+
+    with pytest.raises(InconsistentVoice):
+        store.add_enrollments(ME, "alice", ENCODER_ID, [new_enrollment(3)], Idempotency("key", "print"), refuse)
+    assert store.get_speaker(ME, "alice").enrollment_count == 2
+    assert store.replayed_enrollments(ME, "alice", Idempotency("key", "print")) is None

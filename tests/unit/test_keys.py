@@ -10,11 +10,13 @@ import pytest
 from app.access import SCOPES, Caller, KeyHasher, id_of, new_key_id, write_key
 from app.adapters.bootstrap_key import write_bootstrap_key
 from app.errors import KeyNotFound, RateLimited, SettingsError, Unauthenticated
+from app.usecases.auditing import Auditor
 from app.usecases.keys import ApiKeys
 from app.usecases.rate_limits import RateLimits
-from fakes import FakeKeyStore
+from fakes import FakeAuditTrail, FakeKeyStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+UNHEARD = Auditor(FakeAuditTrail())
 
 
 class Clock:
@@ -63,7 +65,7 @@ def test_a_hash_needs_the_secret_and_fits_its_own_key_only() -> None:
 
 def test_the_same_work_is_done_whatever_is_wrong() -> None:
     hasher, clock = CountingHasher(), Clock()
-    keys = ApiKeys(FakeKeyStore(), hasher, clock)
+    keys = ApiKeys(FakeKeyStore(), hasher, UNHEARD, clock)
     good = keys.create("n", "t", SCOPES).text
     revoked, expired = keys.create("n", "t", SCOPES), keys.create("n", "t", SCOPES, NOON)
     keys.revoke(revoked.key.key_id)
@@ -77,7 +79,7 @@ def test_the_same_work_is_done_whatever_is_wrong() -> None:
 
 def test_a_key_is_valid_until_it_expires() -> None:
     clock = Clock()
-    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), clock)
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), UNHEARD, clock)
     text = keys.create("n", "t", ["verify"], NOON + timedelta(seconds=1)).text
     keys.authenticate(text)
     clock.now += timedelta(seconds=1)
@@ -88,7 +90,7 @@ def test_a_key_is_valid_until_it_expires() -> None:
 
 def test_an_overlap_never_lengthens_a_key() -> None:
     clock = Clock()
-    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), clock)
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), UNHEARD, clock)
     old = keys.create("n", "t", ["verify"], NOON + timedelta(hours=1))
     new = keys.rotate(old.key.key_id, timedelta(hours=5))
     assert keys.list()[0].expires_at == new.key.expires_at == NOON + timedelta(hours=1)
@@ -99,7 +101,7 @@ def test_an_overlap_never_lengthens_a_key() -> None:
 
 def test_what_another_process_changes_is_seen_after_a_refresh() -> None:
     store = FakeKeyStore(is_shared=True)
-    ours, others = (ApiKeys(store, KeyHasher(b"secret")) for _ in range(2))
+    ours, others = (ApiKeys(store, KeyHasher(b"secret"), UNHEARD) for _ in range(2))
     made = others.create("n", "t", ["verify"])
     assert not ours.are_required
     ours.refresh(None)
@@ -113,7 +115,7 @@ def test_what_another_process_changes_is_seen_after_a_refresh() -> None:
 
 def test_uses_are_written_now_and_then_to_the_minute() -> None:
     store, clock = FakeKeyStore(), Clock()
-    keys = ApiKeys(store, KeyHasher(b"secret"), clock)
+    keys = ApiKeys(store, KeyHasher(b"secret"), UNHEARD, clock)
     made = keys.create("n", "t", ["verify"])
     clock.now += timedelta(seconds=90)
     keys.authenticate(made.text)

@@ -25,7 +25,7 @@ from app.usecases.standing import StandingRule
 from fake_audio import CALIBRATION, LIKELIHOOD, N_EMBEDDING, POINTS, FakeEmbedder, clip
 from fakes import FakeGallery, FakeSpeakerStore
 from model.decision import QualityGate
-from model.errors import CorruptAudio, InvalidArgument, UnknownOperatingPoint
+from model.errors import CorruptAudio, InconsistentVoice, InvalidArgument, UnknownOperatingPoint
 from model.quality import Quality
 from model.waveform import Source
 from samples import ENCODER_ID, batch, new_enrollment, new_reference, numbers, random_embeddings
@@ -358,3 +358,27 @@ def test_whoever_is_made_anew_under_an_erased_id_has_another_number() -> None:
     found = gallery.search(DEFAULT_TENANT, fake_audio.FakeEmbedder().embed(fake_audio.FakeDecoder().decode(clip())), 10)
     assert numbers(found) == [made_anew.number]
     assert made_anew.number != erased.number
+
+
+def test_two_voices_that_enrol_one_speaker_at_once_are_not_both_let_in() -> None:
+    both_heard = threading.Barrier(2, timeout=30)
+
+    class Waiting(FakeSpeakerStore):
+        def add_enrollments(self, *arguments, **options):
+            both_heard.wait()
+            return super().add_enrollments(*arguments, **options)
+
+    store = Waiting()
+    use_cases = fake_audio.components(store=store).use_cases(fake_audio.settings())
+    use_cases.speakers.create(DEFAULT_TENANT, "alice", None, {}, None)
+
+    def enroll(voice: str) -> bool:
+        try:
+            use_cases.enroll(DEFAULT_TENANT, "alice", [clip(voice)])
+        except InconsistentVoice:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as callers:
+        assert sorted(callers.map(enroll, ["alice", "mallory"])) == [False, True]
+    assert store.get_speaker(DEFAULT_TENANT, "alice").enrollment_count == 1
