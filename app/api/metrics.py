@@ -88,11 +88,6 @@ class Metrics:
         self._problems = {code: problems.labels(code) for code in KINDS}
         self._n_taken = Gauge("vouch_work_places_taken", "Work at a worker or waiting for one.", registry=registry)
         self._n_places = Gauge("vouch_work_places", "Most of it; past that callers get 503.", registry=registry)
-        self._n_unaudited = Gauge(
-            "vouch_audit_unwritten",
-            "Entries of the audit trail that wait for a disk that takes them.",
-            registry=registry,
-        )
         self._n_differing = Gauge(
             "vouch_gallery_differences",
             "Speakers whom store and gallery do not agree on; 0 unless something is wrong.",
@@ -107,6 +102,11 @@ class Metrics:
         self._deaths = _DecoderDeaths()
         registry.register(self._deaths)
         self.voice = VoiceMetrics(registry)
+        self._n_unaudited = Gauge(
+            "vouch_audit_unwritten",
+            "Entries of the audit trail that wait for a disk that takes them.",
+            registry=registry,
+        )
         self._info = Info(
             "vouch",
             "What is loaded. Absent until the service is ready.",
@@ -121,11 +121,11 @@ class Metrics:
         self._info.labels(facts.bundle_id, facts.encoder_id, facts.engine, facts.device, version).info({})
         self._n_taken.set_function(lambda: work.n_taken)
         self._n_places.set_function(lambda: work.n_places)
-        self._n_unaudited.set_function(lambda: trail.n_unwritten)
         self._n_differing.set_function(lambda: agreement.n_differing)
         self._n_stale.set_function(lambda: agreement.n_stale)
         self._free_bytes.set_function(lambda: _free_bytes(data_dir))
         self._deaths.count = lambda: decoder.n_deaths
+        self._n_unaudited.set_function(lambda: trail.n_unwritten)
 
     def count(self, request: Ended) -> None:
         method = request.method if request.method in METHODS else OTHER_METHOD

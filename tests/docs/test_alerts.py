@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 GROUPS: list[dict[str, Any]] = yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
 RULES: dict[str, dict[str, Any]] = {rule["alert"]: rule for group in GROUPS for rule in group["rules"]}
+MADE_UP = sorted(Path(__file__).parent.glob("alerts*_test.yml"))
+"""Series in the format of `promtool test rules`."""
 OURS = re.compile(r"\bvouch_\w+")
 MATCHER = re.compile(r'(\w+)=~?"([^"]*)"')
 SECONDS = {"m": 60, "h": 3600}
@@ -85,6 +89,22 @@ def test_every_metric_and_label_that_is_asked_for_is_there() -> None:
             assert shown <= grouped, f"{name}: the sum has no other labels"
         for label, value in MATCHER.findall(rule["expr"]):
             assert value in (allowed(label) or ()), f"{name}: {label}={value}"
+
+
+def test_made_up_series_raise_the_alerts_that_they_should() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool, which comes with Prometheus")
+    told = subprocess.run(
+        [promtool, "test", "rules", *map(str, MADE_UP)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_every_alert_has_made_up_series_that_raise_it() -> None:
+    cases = [case for path in MADE_UP for case in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]]
+    raised = {check["alertname"] for case in cases for check in case["alert_rule_test"] if check["exp_alerts"]}
+    assert raised == set(RULES)
 
 
 def test_an_alert_waits_for_what_puts_itself_right() -> None:

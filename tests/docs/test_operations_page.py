@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api_client import serving
 from app.stages import STAGES
+from app.usecases.score_drift import N_RECENT, N_REFERENCE
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -34,6 +35,11 @@ def test_the_metrics_are_explained_with_their_labels() -> None:
             name = f"{family.name}_total" if family.type == "counter" else family.name
             found[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
     assert rows("Metrics") == found
+
+
+def test_the_windows_of_the_drift_are_those_of_the_code() -> None:
+    assert f"of the last {N_RECENT} decided trials of a call against the first {N_REFERENCE} since the start" in PAGE
+    assert f"until there are {N_RECENT + N_REFERENCE} trials" in PAGE
 
 
 def test_the_queries_ask_for_metrics_that_there_are() -> None:

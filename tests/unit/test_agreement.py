@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -13,6 +15,7 @@ from app.errors import StoreError
 from app.records import DEFAULT_TENANT as ME
 from app.records import Reference, ReferenceBatch, StandingBatch
 from app.usecases.agreement import LOOK_AGAIN_S, LOOK_EVERY_S, Agreement
+from app.usecases.chores import every
 from app.usecases.gallery_sync import MAX_SETTLED_SINGLY, GallerySync
 from app.usecases.standing import StandingRule
 from fakes import FakeGallery, FakeSpeakerStore
@@ -200,6 +203,33 @@ def test_many_are_put_right_by_one_rebuild() -> None:
     assert world.gallery.n_rebuilt == 1
     assert world.gallery.n_changed == 0
     assert world.gallery.size(ME) == n + 1
+
+
+def test_in_the_background_it_is_looked_at_again_whatever_a_look_raised(caplog: pytest.LogCaptureFixture) -> None:
+    class Mistaken:
+        """Fails at its first look, and is content at the second."""
+
+        look_again_in_s = 0.0
+
+        def __init__(self) -> None:
+            self.n_looks = 0
+            self.has_looked_again = threading.Event()
+
+        def look(self) -> None:
+            self.n_looks += 1
+            if self.n_looks == 1:
+                raise RuntimeError("a mistake of ours")
+            self.has_looked_again.set()
+
+    async def watch() -> bool:
+        agreement = Mistaken()
+        watching = asyncio.create_task(every(lambda: agreement.look_again_in_s, agreement.look))
+        has_looked_again = await asyncio.to_thread(agreement.has_looked_again.wait, 20)
+        watching.cancel()
+        return has_looked_again
+
+    assert asyncio.run(watch())
+    assert "a mistake of ours" in caplog.text
 
 
 def test_a_store_that_takes_long_is_looked_at_less_often() -> None:
