@@ -15,8 +15,10 @@ Flag = Literal["replay_suspected"]
 """What warns of a clip, and by itself changes no decision."""
 ReplayPolicy = Literal["flag", "refuse"]
 
-MIN_REPLAY_EVIDENCE = 20.0
-"""In nats, from which on two clips are one recording. `bench/replay.py` measures it."""
+MIN_REPLAY_EVIDENCE = 28.0
+"""In nats, from which on two clips are one recording. Two takes of a word of half a second had up to 18 where they are most
+alike, and a phrase holds several words (`bench/replay.py`).
+"""
 
 
 @dataclass(frozen=True)

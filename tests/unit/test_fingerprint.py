@@ -77,6 +77,7 @@ WAYS: Mapping[str, Callable[[Samples], Samples]] = {
     "its end cut off": piece(0.0, 3.0),
     "a piece of it": piece(1.313, 2.0),
     "a piece of it, by telephone": lambda samples: telephone(piece(0.777, 3.0)(samples)),
+    "two seconds taken out of it": lambda samples: np.concatenate([piece(0.0, 1.5)(samples), samples[56_000:]]),
     "in silence": lambda samples: np.pad(samples, (7_777, 20_000)),
 }
 

@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.calibration import logit, probability, sigmoid
-from model.decision import OperatingPoint, QualityGate, decide, decide_identification
+from model.decision import (
+    MIN_REPLAY_EVIDENCE,
+    Decision,
+    OperatingPoint,
+    QualityGate,
+    decide,
+    decide_identification,
+    decide_replay,
+    is_replay,
+)
 from model.quality import Quality
 from model.scoring import cosine_score, reference, unit
 
@@ -93,3 +102,16 @@ def test_identification_wants_a_clear_winner() -> None:
 def test_nobody_is_found_in_an_empty_gallery_and_a_bad_clip_finds_nobody() -> None:
     assert decide_identification([], 0, POINT, GOOD, GATE, margin=2.0).reasons == ("empty_gallery",)
     assert decide_identification([30.0], 5, POINT, SHORT, GATE, margin=2.0).outcome == "inconclusive"
+
+
+def test_a_replay_is_rejected_where_it_is_to_be_refused_whatever_was_decided() -> None:
+    for decision in (Decision("accept"), Decision("reject"), Decision("inconclusive", ("too_noisy",))):
+        refused = decide_replay(decision, ("replay_suspected",), "refuse")
+        assert (refused.outcome, refused.reasons) == ("reject", ("replay_suspected",))
+        assert decide_replay(decision, ("replay_suspected",), "flag") is decision
+        assert decide_replay(decision, (), "refuse") is decision
+
+
+def test_a_replay_is_suspected_from_the_limit_on() -> None:
+    assert is_replay(MIN_REPLAY_EVIDENCE)
+    assert not is_replay(math.nextafter(MIN_REPLAY_EVIDENCE, 0.0))
