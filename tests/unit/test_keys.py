@@ -9,7 +9,7 @@ import pytest
 
 from app.access import SCOPES, Caller, KeyHasher, id_of, new_key_id, write_key
 from app.adapters.bootstrap_key import write_bootstrap_key
-from app.errors import KeyNotFound, RateLimited, SettingsError, Unauthenticated
+from app.errors import KeyNotFound, RateLimited, SettingsError, StoreError, Unauthenticated
 from app.usecases.keys import ApiKeys
 from app.usecases.rate_limits import RateLimits
 from fakes import FakeKeyStore
@@ -97,6 +97,59 @@ def test_an_overlap_never_lengthens_a_key() -> None:
         keys.rotate(old.key.key_id)
 
 
+def test_a_key_that_is_replaced_without_an_overlap_ends_now() -> None:
+    clock = Clock()
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), clock)
+    old = keys.create("app", "acme", ["verify", "enroll"], NOON + timedelta(days=1))
+    clock.now += timedelta(minutes=5)
+    new = keys.rotate(old.key.key_id)
+    ended = keys.list()[0]
+    assert (ended.revoked_at, ended.expires_at) == (clock.now, NOON + timedelta(days=1))
+    assert (new.key.name, new.key.tenant, new.key.scopes) == ("app", "acme", {"verify", "enroll"})
+    assert (new.key.created_at, new.key.expires_at) == (clock.now, NOON + timedelta(days=1))
+    assert keys.authenticate(new.text) == new.key
+    with pytest.raises(Unauthenticated):
+        keys.authenticate(old.text)
+
+
+@pytest.mark.parametrize("expires_at", [None, NOON + timedelta(days=1)])
+def test_a_key_that_is_replaced_with_an_overlap_opens_until_its_end(expires_at: datetime | None) -> None:
+    clock = Clock()
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), clock)
+    old = keys.create("app", "acme", ["verify"], expires_at)
+    new = keys.rotate(old.key.key_id, timedelta(hours=1))
+    clock.now += timedelta(minutes=59)
+    assert keys.authenticate(old.text).expires_at == NOON + timedelta(hours=1)
+    clock.now += timedelta(minutes=1)
+    with pytest.raises(Unauthenticated):
+        keys.authenticate(old.text)
+    assert keys.authenticate(new.text).expires_at == expires_at
+
+
+def test_a_revocation_keeps_its_first_moment() -> None:
+    clock = Clock()
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), clock)
+    made = keys.create("app", "acme", ["verify"])
+    assert keys.revoke(made.key.key_id).revoked_at == NOON
+    clock.now += timedelta(hours=1)
+    assert keys.revoke(made.key.key_id).revoked_at == NOON
+    assert keys.list()[0].revoked_at == NOON
+
+
+def test_what_is_wrong_with_a_key_is_said_in_a_sentence() -> None:
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"))
+    with pytest.raises(Unauthenticated) as refused:
+        keys.authenticate("vouch_1_2")
+    assert str(refused.value) == "The API key is not valid: it is unknown, has expired, or was revoked."
+    with pytest.raises(KeyNotFound) as unknown:
+        keys.revoke("0f")
+    assert str(unknown.value) == "There is no key '0f'."
+    ended = keys.revoke(keys.create("n", "t", ["verify"]).key.key_id).key_id
+    with pytest.raises(KeyNotFound) as over:
+        keys.rotate(ended)
+    assert str(over.value) == f"The key {ended!r} has ended, so there is nothing to rotate. Make a new one."
+
+
 def test_what_another_process_changes_is_seen_after_a_refresh() -> None:
     store = FakeKeyStore(is_shared=True)
     ours, others = (ApiKeys(store, KeyHasher(b"secret")) for _ in range(2))
@@ -115,12 +168,25 @@ def test_uses_are_written_now_and_then_to_the_minute() -> None:
     store, clock = FakeKeyStore(), Clock()
     keys = ApiKeys(store, KeyHasher(b"secret"), clock)
     made = keys.create("n", "t", ["verify"])
-    clock.now += timedelta(seconds=90)
+    clock.now += timedelta(seconds=90, microseconds=5)
     keys.authenticate(made.text)
     assert store.load()[0].last_used_at is None
     assert keys.list()[0].last_used_at == NOON + timedelta(minutes=1)
     keys.write_uses()
     assert store.load()[0].last_used_at == NOON + timedelta(minutes=1)
+
+
+def test_uses_that_cannot_be_written_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(FakeKeyStore):
+        def note_uses(self, used):
+            raise StoreError("The disk is full.")
+
+    keys = ApiKeys(Full(), KeyHasher(b"secret"))
+    keys.write_uses()
+    assert caplog.messages == []
+    keys.authenticate(keys.create("n", "t", ["verify"]).text)
+    keys.write_uses()
+    assert caplog.messages == ["when keys were last used could not be written: The disk is full."]
 
 
 def caller(key_id: str | None = "a") -> Caller:
@@ -146,6 +212,55 @@ def test_a_bucket_holds_a_minute_s_worth_and_refills_evenly() -> None:
         limits.count_call(caller())
     for _ in range(100):
         limits.count_call(caller(None))
+
+
+def test_a_refusal_says_which_limit_was_reached_and_how_long_to_wait() -> None:
+    limits = RateLimits(1, 3, lambda: 1000.0)
+    limits.count_call(caller())
+    with pytest.raises(RateLimited) as calls:
+        limits.count_call(caller())
+    assert str(calls.value) == (
+        "This key has made its 1 calls a minute (VOUCH_RATE_LIMIT_PER_MINUTE). Try again in 60 s."
+    )
+    for _ in range(3):
+        limits.count_claim(caller(), "alice")
+    with pytest.raises(RateLimited) as claims:
+        limits.count_claim(caller(), "alice")
+    assert str(claims.value) == (
+        "This speaker was verified 3 times within a minute with this key (VOUCH_VERIFY_LIMIT_PER_MINUTE). "
+        "Try again in 20 s."
+    )
+    assert (calls.value.retry_after_s, claims.value.retry_after_s) == (60, 20)
+
+
+def test_less_than_a_second_to_wait_is_a_refusal_too() -> None:
+    limits = RateLimits(120, 120, lambda: 1000.0)
+    for _ in range(120):
+        limits.count_call(caller())
+        limits.count_claim(caller(), "alice")
+    for count in (lambda: limits.count_call(caller()), lambda: limits.count_claim(caller(), "alice")):
+        with pytest.raises(RateLimited, match=r"Try again in 1 s\.$"):
+            count()
+
+
+def test_a_limit_of_zero_is_none_and_nobody_without_a_key_is_limited() -> None:
+    limits = RateLimits(0, 0, lambda: 1000.0)
+    strict = RateLimits(1, 1, lambda: 1000.0)
+    for _ in range(3):
+        limits.count_call(caller())
+        limits.count_claim(caller(), "alice")
+        strict.count_call(caller(None))
+        strict.count_claim(caller(None), "alice")
+
+
+def test_a_bucket_that_was_never_used_is_full_at_any_time() -> None:
+    """The clock of a machine that has just started shows less than a minute."""
+    limits = RateLimits(2, 2, lambda: 0.0)
+    for _ in range(2):
+        limits.count_call(caller())
+        limits.count_claim(caller(), "alice")
+    with pytest.raises(RateLimited):
+        limits.count_call(caller())
 
 
 def test_naming_many_speakers_takes_no_memory_and_frees_nobody() -> None:

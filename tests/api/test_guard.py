@@ -1,0 +1,67 @@
+"""What the guard says to those whom it refuses, and what it lets through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import fake_audio
+from api_client import DocumentedClient, problem, serving
+from app.usecases.keys import ApiKeys
+
+
+@pytest.fixture
+def keys() -> ApiKeys:
+    return fake_audio.api_keys()
+
+
+@pytest.fixture
+def client(keys: ApiKeys) -> Iterator[DocumentedClient]:
+    with serving(fake_audio.components(keys=keys)) as client:
+        yield client
+
+
+def test_a_key_that_may_not_is_told_what_it_may(client: DocumentedClient, keys: ApiKeys) -> None:
+    def told(*scopes: str) -> str:
+        headers = {"X-API-Key": keys.create("k", "t", scopes).text}
+        return problem(client.get("/v1/keys", headers=headers), 403, "forbidden")
+
+    assert told("identify", "verify") == "This call needs the scope 'admin'; the key's scopes: verify, identify."
+    assert told() == "This call needs the scope 'admin'; the key's scopes: none."
+
+
+def test_whoever_brings_no_key_or_two_is_told_what_to_send(client: DocumentedClient, keys: ApiKeys) -> None:
+    first, second = (keys.create("k", "t", ["verify"]).text for _ in range(2))
+    assert problem(client.get("/v1/model"), 401, "unauthenticated") == (
+        "This call needs an API key; send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`."
+    )
+    both = {"Authorization": f"Bearer {first}", "X-API-Key": second}
+    assert problem(client.get("/v1/model", headers=both), 401, "unauthenticated") == (
+        "Authorization and X-API-Key bring different keys; send one key."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-API-Key", "  {}  "),
+        ("Authorization", "Bearer {}"),
+        ("Authorization", "  BEARER   {}  "),
+    ],
+)
+def test_a_key_is_read_without_the_space_around_it(
+    client: DocumentedClient, keys: ApiKeys, name: str, value: str
+) -> None:
+    headers = {name: value.format(keys.create("k", "t", ["verify"]).text)}
+    assert client.get("/v1/model", headers=headers).status_code == 200
+
+
+def test_open_beyond_loopback_nobody_without_a_key_makes_the_first_one() -> None:
+    with serving(allow_keyless=True) as client:
+        detail = problem(client.post("/v1/keys", json={"name": "n", "scopes": ["admin"]}), 403, "forbidden")
+        assert detail == (
+            "VOUCH_ALLOW_KEYLESS is set, so whoever reaches this service would make its keys. Stop it, and make the first "
+            "one with `vouch keys create`."
+        )
+        assert client.get("/v1/speakers").status_code == 200
