@@ -8,20 +8,35 @@ import pytest
 
 import fake_audio
 from api_client import DocumentedClient, problem, serving
-from app.access import KeyHasher
+from app.access import ApiKey, KeyHasher
 from app.usecases.keys import ApiKeys
 from fakes import FakeKeyStore
 
 
+class SharedKeyStore(FakeKeyStore):
+    def __init__(self) -> None:
+        super().__init__(is_shared=True)
+        self.n_found = 0
+
+    def find(self, key_id: str) -> ApiKey | None:
+        self.n_found += 1
+        return super().find(key_id)
+
+
 @pytest.fixture
-def others() -> ApiKeys:
+def store() -> SharedKeyStore:
+    return SharedKeyStore()
+
+
+@pytest.fixture
+def others(store: SharedKeyStore) -> ApiKeys:
     """The keys as another process knows them."""
-    return ApiKeys(FakeKeyStore(is_shared=True), KeyHasher(b"shared"))
+    return ApiKeys(store, KeyHasher(b"shared"))
 
 
 @pytest.fixture
-def client(others: ApiKeys) -> Iterator[DocumentedClient]:
-    with serving(fake_audio.components(keys=ApiKeys(others._store, KeyHasher(b"shared")))) as client:
+def client(store: SharedKeyStore) -> Iterator[DocumentedClient]:
+    with serving(fake_audio.components(keys=ApiKeys(store, KeyHasher(b"shared")))) as client:
         yield client
 
 
@@ -48,7 +63,11 @@ def test_a_key_that_another_makes_opens_and_one_that_it_revokes_does_not(
     assert [status(client, made.text) for made in (second, third)] == [200, 401]
 
 
-def test_of_several_keys_in_one_request_none_is_taken(client: DocumentedClient, others: ApiKeys) -> None:
-    keys = [others.create(name, "t", ["verify"]).text for name in ("first", "second")]
+def test_of_several_keys_in_one_request_none_is_taken_and_one_at_most_looked_up(
+    client: DocumentedClient, others: ApiKeys, store: SharedKeyStore
+) -> None:
+    keys = [others.create(name, "t", ["verify"]).text for name in ("first", "second", "third")]
+    store.n_found = 0
     answer = client.get("/v1/model", headers=[("X-API-Key", key) for key in keys])
     assert "different keys" in problem(answer, 401, "unauthenticated")
+    assert store.n_found == 1

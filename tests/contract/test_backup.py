@@ -176,6 +176,14 @@ def test_other_files_are_no_backups(data: Path, tmp_path: Path) -> None:
         check_database(target)
 
 
+@pytest.mark.parametrize("stored", ["x''", "x'00'", "'text'"])
+def test_an_enrollment_without_an_embedding_makes_a_database_unsound(data: Path, stored: str) -> None:
+    check_database(data / "vouch.db")
+    sqlite(data / "vouch.db", f"UPDATE enrollments SET embedding = {stored}")
+    with pytest.raises(StoreError, match=r"has no embedding in its enrollment \d+\. Take another backup\.$"):
+        check_database(data / "vouch.db")
+
+
 def test_a_database_server_has_tools_of_its_own() -> None:
     with pytest.raises(StoreError, match="pg_dump"):
         database_file("postgresql+psycopg://user:hunter2@host/vouch")
