@@ -3,8 +3,8 @@
     make coverage
 
 Reads what `coverage` measured, prints the files under the target with the lines that were missed, and fails where a
-package is under it. What decoders do in their child processes is not counted, since those cannot write down that they
-did it: they have given up every file by then (`app/adapters/confinement.py`). The last line is one of JSON.
+package is under it. What runs in a decoder's child process alone is left out: it has given up every file by then, and cannot
+write down what it did (`[tool.coverage.report]` in pyproject.toml). The last line is one of JSON.
 """
 
 from __future__ import annotations

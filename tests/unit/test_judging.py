@@ -148,6 +148,9 @@ def test_a_claim_knows_each_side_by_its_own_voice_and_evidence() -> None:
     found = replace(judge(), likelihood=likelihood).claim(known, probe)
     assert found is not None
     assert found.score == pytest.approx(0.6)
+    both = replace(judge(), likelihood=likelihood).pair(heard(), probe)
+    assert both is not None
+    assert (both.a.cohort_mean, both.b.cohort_mean) == (found.a.cohort_mean, found.b.cohort_mean)
     # The reference hears the three voices at 1, 0 and 0; the probe at 0.6, 0.8 and 0.
     assert (found.a.cohort_mean, found.b.cohort_mean) == (pytest.approx(0.5), pytest.approx(0.7))
     known_side, probe_side = found.a.information, found.b.information

@@ -104,6 +104,12 @@ def test_the_speech_of_stored_clips_is_added_to_that_of_the_others_in_the_call()
     ConsistencyRule(LikelihoodModel(calibration), 8.99).require_one_voice(clips(0, 1), new_reference("alice", at(0)))
 
 
+def test_stored_clips_are_counted_among_the_others() -> None:
+    # One clip has a share of 0; the two that it is held against, one stored and one fresh, have 1.
+    calibration = Calibration(1.0, 0.0, 0.5, (Term("clips", 0.0, 4.0),), Ranges(n_clips=(1.0, 2.0)))
+    ConsistencyRule(LikelihoodModel(calibration), 2.99).require_one_voice(clips(0, 1), new_reference("alice", at(0)))
+
+
 def test_the_noise_of_stored_clips_counts_beside_that_of_the_others_in_the_call() -> None:
     # The fresh ones are at 21.5 dB, the stored one at 10: 15.75 dB for the two that each fresh one is held against.
     calibration = Calibration(1.0, 0.0, 0.5, (Term("clarity", 0.0, 8.0),), Ranges(snr_db=(0.0, 20.0)))
