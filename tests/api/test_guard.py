@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from starlette.responses import Response
+from starlette.routing import Route
 
 import fake_audio
 from api_client import DocumentedClient, problem, serving
+from app.api.guard import ANY_KEY, need_of
 from app.usecases.keys import ApiKeys
 
 
@@ -65,3 +68,14 @@ def test_open_beyond_loopback_nobody_without_a_key_makes_the_first_one() -> None
             "one with `vouch keys create`."
         )
         assert client.get("/v1/speakers").status_code == 200
+
+
+def test_a_refusal_is_counted_under_its_route(client: DocumentedClient, keys: ApiKeys) -> None:
+    headers = {"X-API-Key": keys.create("k", "t", ["metrics"]).text}
+    assert client.get("/v1/keys").status_code == 401
+    told = client.get("/metrics", headers=headers).text
+    assert 'vouch_request_seconds_count{method="GET",route="/v1/keys",status="401"} 1.0' in told
+
+
+def test_a_route_that_declares_nothing_needs_some_key() -> None:
+    assert need_of(Route("/nothing", lambda request: Response())) == ANY_KEY
