@@ -11,6 +11,7 @@ from starlette.routing import Route
 import fake_audio
 from api_client import DocumentedClient, problem, serving
 from app.api.guard import ANY_KEY, need_of
+from app.records import DEFAULT_TENANT
 from app.usecases.keys import ApiKeys
 
 
@@ -79,3 +80,10 @@ def test_a_refusal_is_counted_under_its_route(client: DocumentedClient, keys: Ap
 
 def test_a_route_that_declares_nothing_needs_some_key() -> None:
     assert need_of(Route("/nothing", lambda request: Response())) == ANY_KEY
+
+
+def test_without_keys_speakers_belong_to_the_default_tenant() -> None:
+    parts = fake_audio.components()
+    with serving(parts) as client:
+        assert client.post("/v1/speakers", json={"speaker_id": "alice"}).status_code == 201
+        assert parts.store.get_speaker(DEFAULT_TENANT, "alice").tenant == DEFAULT_TENANT

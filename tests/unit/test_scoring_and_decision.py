@@ -26,8 +26,9 @@ def test_cosine_of_known_angles() -> None:
 
 
 def test_a_reference_weighs_every_enrollment_alike() -> None:
-    long_and_short = np.array([[100.0, 0.0], [0.0, 1.0]], np.float32)
-    assert reference(long_and_short) == pytest.approx([math.sqrt(0.5)] * 2)
+    long_and_short = np.array([[100.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.float32)
+    assert reference(long_and_short) == pytest.approx([math.sqrt(0.5), math.sqrt(0.5), 0.0])
+    assert reference(long_and_short[:1]) == pytest.approx([1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("bad", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
