@@ -11,6 +11,7 @@ from starlette.routing import Route
 import fake_audio
 from api_client import DocumentedClient, problem, serving
 from app.api.guard import ANY_KEY, need_of
+from app.main import create_app
 from app.records import DEFAULT_TENANT
 from app.usecases.keys import ApiKeys
 
@@ -87,3 +88,17 @@ def test_without_keys_speakers_belong_to_the_default_tenant() -> None:
     with serving(parts) as client:
         assert client.post("/v1/speakers", json={"speaker_id": "alice"}).status_code == 201
         assert parts.store.get_speaker(DEFAULT_TENANT, "alice").tenant == DEFAULT_TENANT
+
+
+def test_before_the_start_loopback_names_are_answered_and_no_key_is_asked_for() -> None:
+    client = DocumentedClient(create_app(fake_audio.settings(), fake_audio.components()))
+    assert client.get("/livez").status_code == 200
+    assert client.get("/v1/model").status_code == 503
+    problem(client.get("/livez", headers={"Host": "voice.example"}), 403, "forbidden")
+
+
+def test_only_a_verification_is_a_claim_to_be_a_speaker() -> None:
+    parts = fake_audio.components()
+    with serving(parts, verify_limit_per_minute=1) as client:
+        headers = {"X-API-Key": parts.keys.create("k", "t", ["enroll"]).text}
+        assert [client.get("/v1/speakers/nobody", headers=headers).status_code for _ in range(3)] == [404, 404, 404]
