@@ -25,6 +25,13 @@ def test_cosine_of_known_angles() -> None:
     assert cosine_score(x, unit(x) + unit(y)) == pytest.approx(math.sqrt(0.5))
 
 
+def test_no_rounding_takes_a_cosine_past_one() -> None:
+    """Three of these would be past it, by the last bit, on either side."""
+    embeddings = np.random.default_rng(0).standard_normal((500, 16)).astype(np.float32)
+    assert max(cosine_score(one, 3 * one) for one in embeddings) == 1.0
+    assert min(cosine_score(one, -3 * one) for one in embeddings) == -1.0
+
+
 def test_a_reference_weighs_every_enrollment_alike() -> None:
     long_and_short = np.array([[100.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.float32)
     assert reference(long_and_short) == pytest.approx([math.sqrt(0.5), math.sqrt(0.5), 0.0])
