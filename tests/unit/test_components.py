@@ -7,6 +7,7 @@ import logging
 import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,25 @@ def test_devices(bundle_folder: Path) -> None:
     assert choose_device("auto", bundle) == ("cuda" if n_cuda else "cpu")
     with pytest.raises(SettingsError, match=f"PyTorch finds {n_cuda} CUDA devices"):
         choose_device(f"cuda:{n_cuda}", bundle)
+
+
+def test_another_device_than_the_cpu_gets_clips_in_batches_and_no_cpu_engine(bundle_folder: Path) -> None:
+    """A CPU with a number is another device to everything but PyTorch."""
+    bundle = load_bundle(bundle_folder)
+    batching, alone = open_embedder("auto", bundle, "cpu:0"), open_embedder("torchscript", bundle, "cpu")
+    np.testing.assert_allclose(batching.embed(noise(16_000)), alone.embed(noise(16_000)), atol=1e-5)
+    batching.close()
+    with pytest.raises(
+        SettingsError, match=r"which runs on the CPU, and the device is 'cpu:0'\. Set VOUCH_ENGINE to auto"
+    ):
+        open_embedder("onnxruntime", bundle, "cpu:0")
+
+
+def test_an_encoder_of_another_size_than_its_card_says_is_refused(bundle_folder: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    larger = replace(bundle, n_embedding=bundle.n_embedding + 1)
+    with pytest.raises(BundleError, match=f"gives embeddings of {bundle.n_embedding} numbers, and its card says"):
+        open_embedder("torchscript", larger, "cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

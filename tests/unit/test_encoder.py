@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.embedding import MIN_SAMPLES, embed
+from model.embedding import MIN_SAMPLES, checked, embed
 from model.encoder import EncoderConfig, SiameseEncoder, WaveformEncoder
 from model.features import N_HOP_SAMPLES, N_WINDOW_SAMPLES, LogMel, Normalise, n_frames
 from training.fusion import fuse_norms
@@ -142,3 +142,17 @@ def test_a_configuration_that_does_not_fit_says_what_is_allowed() -> None:
         EncoderConfig(pooling="last")
     with pytest.raises(ValueError, match="mean, mean_std"):
         Normalise("none")
+
+
+@pytest.mark.parametrize("n_taught", [-1, 10])
+def test_a_taught_part_leaves_room_for_the_rest(n_taught: int) -> None:
+    with pytest.raises(ValueError, match="n_taught is a part of n_embedding: at least 0, and less"):
+        replace(CONFIGS["small"], n_taught=n_taught)
+
+
+def test_an_embedding_that_is_not_finite_is_refused() -> None:
+    fine = np.array([[0.5, -0.5]], np.float32)
+    assert checked(fine) is fine
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="an embedding that is not finite"):
+            checked(np.array([[0.5, bad]], np.float32))

@@ -1,4 +1,4 @@
-"""API keys: what is kept of one, who is let in, how often; and the first key of a service beyond loopback."""
+"""API keys: what is kept of one, who is let in; and the first key of a service beyond loopback."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from app.access import SCOPES, Caller, KeyHasher, id_of, new_key_id, write_key
+from app.access import SCOPES, KeyHasher, id_of, new_key_id, write_key
 from app.adapters.bootstrap_key import write_bootstrap_key
-from app.errors import KeyNotFound, RateLimited, SettingsError, Unauthenticated
+from app.errors import KeyNotFound, SettingsError, StoreError, Unauthenticated
+from app.records import utc_now
 from app.usecases.auditing import Auditor
 from app.usecases.keys import ApiKeys
-from app.usecases.rate_limits import RateLimits
 from fakes import FakeAuditTrail, FakeKeyStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -46,6 +46,7 @@ def test_a_key_has_256_random_bits_and_tells_its_id() -> None:
     key_id = new_key_id()
     text = write_key(key_id)
     assert id_of(text) == key_id
+    assert len(bytes.fromhex(key_id)) == 8
     assert len(bytes.fromhex(text.split("_")[2])) == 32
     assert text != write_key(key_id)
 
@@ -53,6 +54,18 @@ def test_a_key_has_256_random_bits_and_tells_its_id() -> None:
 @pytest.mark.parametrize("text", ["", "vouch", "vouch_1", "vouch_1_", "other_1_2", "_1_2"])
 def test_what_is_no_key_has_no_id(text: str) -> None:
     assert id_of(text) == ""
+
+
+def test_whatever_follows_the_id_is_the_secret() -> None:
+    assert id_of("vouch_1_2_3") == "1"
+
+
+def test_half_a_surrogate_pair_is_a_wrong_key_like_any_other() -> None:
+    assert not KeyHasher(b"secret").matches("vouch_1_\ud800", None)
+
+
+def test_the_service_s_own_clock_knows_its_zone() -> None:
+    assert utc_now().tzinfo is UTC
 
 
 def test_a_hash_needs_the_secret_and_fits_its_own_key_only() -> None:
@@ -99,6 +112,59 @@ def test_an_overlap_never_lengthens_a_key() -> None:
         keys.rotate(old.key.key_id)
 
 
+def test_a_key_that_is_replaced_without_an_overlap_ends_now() -> None:
+    clock = Clock()
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), UNHEARD, clock)
+    old = keys.create("app", "acme", ["verify", "enroll"], NOON + timedelta(days=1))
+    clock.now += timedelta(minutes=5)
+    new = keys.rotate(old.key.key_id)
+    ended = keys.list()[0]
+    assert (ended.revoked_at, ended.expires_at) == (clock.now, NOON + timedelta(days=1))
+    assert (new.key.name, new.key.tenant, new.key.scopes) == ("app", "acme", {"verify", "enroll"})
+    assert (new.key.created_at, new.key.expires_at) == (clock.now, NOON + timedelta(days=1))
+    assert keys.authenticate(new.text) == new.key
+    with pytest.raises(Unauthenticated):
+        keys.authenticate(old.text)
+
+
+@pytest.mark.parametrize("expires_at", [None, NOON + timedelta(days=1)])
+def test_a_key_that_is_replaced_with_an_overlap_opens_until_its_end(expires_at: datetime | None) -> None:
+    clock = Clock()
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), UNHEARD, clock)
+    old = keys.create("app", "acme", ["verify"], expires_at)
+    new = keys.rotate(old.key.key_id, timedelta(hours=1))
+    clock.now += timedelta(minutes=59)
+    assert keys.authenticate(old.text).expires_at == NOON + timedelta(hours=1)
+    clock.now += timedelta(minutes=1)
+    with pytest.raises(Unauthenticated):
+        keys.authenticate(old.text)
+    assert keys.authenticate(new.text).expires_at == expires_at
+
+
+def test_a_revocation_keeps_its_first_moment() -> None:
+    clock = Clock()
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), UNHEARD, clock)
+    made = keys.create("app", "acme", ["verify"])
+    assert keys.revoke(made.key.key_id).revoked_at == NOON
+    clock.now += timedelta(hours=1)
+    assert keys.revoke(made.key.key_id).revoked_at == NOON
+    assert keys.list()[0].revoked_at == NOON
+
+
+def test_what_is_wrong_with_a_key_is_said_in_a_sentence() -> None:
+    keys = ApiKeys(FakeKeyStore(), KeyHasher(b"secret"), UNHEARD)
+    with pytest.raises(Unauthenticated) as refused:
+        keys.authenticate("vouch_1_2")
+    assert str(refused.value) == "The API key is not valid: it is unknown, has expired, or was revoked."
+    with pytest.raises(KeyNotFound) as unknown:
+        keys.revoke("0f")
+    assert str(unknown.value) == "There is no key '0f'."
+    ended = keys.revoke(keys.create("n", "t", ["verify"]).key.key_id).key_id
+    with pytest.raises(KeyNotFound) as over:
+        keys.rotate(ended)
+    assert str(over.value) == f"The key {ended!r} has ended, so there is nothing to rotate. Make a new one."
+
+
 def test_what_another_process_changes_is_seen_after_a_refresh() -> None:
     store = FakeKeyStore(is_shared=True)
     ours, others = (ApiKeys(store, KeyHasher(b"secret"), UNHEARD) for _ in range(2))
@@ -117,7 +183,7 @@ def test_uses_are_written_now_and_then_to_the_minute() -> None:
     store, clock = FakeKeyStore(), Clock()
     keys = ApiKeys(store, KeyHasher(b"secret"), UNHEARD, clock)
     made = keys.create("n", "t", ["verify"])
-    clock.now += timedelta(seconds=90)
+    clock.now += timedelta(seconds=90, microseconds=5)
     keys.authenticate(made.text)
     assert store.load()[0].last_used_at is None
     assert keys.list()[0].last_used_at == NOON + timedelta(minutes=1)
@@ -125,44 +191,17 @@ def test_uses_are_written_now_and_then_to_the_minute() -> None:
     assert store.load()[0].last_used_at == NOON + timedelta(minutes=1)
 
 
-def caller(key_id: str | None = "a") -> Caller:
-    return Caller(key_id, "t", frozenset(SCOPES))
+def test_uses_that_cannot_be_written_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(FakeKeyStore):
+        def note_uses(self, used):
+            raise StoreError("The disk is full.")
 
-
-def test_a_bucket_holds_a_minute_s_worth_and_refills_evenly() -> None:
-    now_s = [1000.0]
-    limits = RateLimits(4, 0, lambda: now_s[0])
-    for _ in range(4):
-        limits.count_call(caller())
-    for _ in range(2):  # a refusal takes nothing
-        with pytest.raises(RateLimited) as caught:
-            limits.count_call(caller())
-        assert caught.value.retry_after_s == 15
-    limits.count_call(caller("b"))
-    now_s[0] += 14.9
-    with pytest.raises(RateLimited):
-        limits.count_call(caller())
-    now_s[0] += 0.1
-    limits.count_call(caller())
-    with pytest.raises(RateLimited):
-        limits.count_call(caller())
-    for _ in range(100):
-        limits.count_call(caller(None))
-
-
-def test_naming_many_speakers_takes_no_memory_and_frees_nobody() -> None:
-    limits = RateLimits(0, 3, lambda: 1000.0)
-    for _ in range(3):
-        limits.count_claim(caller(), "alice")
-    for number in range(20_000):
-        try:
-            limits.count_claim(caller(), f"speaker {number}")
-        except RateLimited:
-            continue
-    with pytest.raises(RateLimited):
-        limits.count_claim(caller(), "alice")
-    limits.count_claim(caller("b"), "alice")
-    assert sum(len(slots) for slots in limits._claims.values()) == 2 * 4096
+    keys = ApiKeys(Full(), KeyHasher(b"secret"), UNHEARD)
+    keys.write_uses()
+    assert caplog.messages == []
+    keys.authenticate(keys.create("n", "t", ["verify"]).text)
+    keys.write_uses()
+    assert caplog.messages == ["when keys were last used could not be written: The disk is full."]
 
 
 def test_a_first_key_is_its_owner_s_alone_and_replaces_nothing_but_keys(tmp_path: Path) -> None:

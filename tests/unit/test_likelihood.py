@@ -109,6 +109,11 @@ def test_a_nominal_trial_has_a_score_where_no_cohort_asks_who_speaks() -> None:
     assert with_cohort.nominal_cosine_at(0.5) is None
 
 
+@pytest.mark.parametrize(("llr", "cosine"), [(1.0, 1.0), (-1.0, -1.0), (1.001, None), (-1.001, None)])
+def test_a_cosine_lies_between_minus_one_and_one(llr: float, cosine: float | None) -> None:
+    assert LikelihoodModel(Calibration(1.0, 0.0, 0.5)).nominal_cosine_at(llr) == cosine
+
+
 @pytest.mark.parametrize("n_top", [0, 1, 41])
 def test_a_cohort_is_never_smaller_than_what_is_asked_of_it(n_top: int) -> None:
     with pytest.raises(ValueError, match="between 2 and the 40 voices"):
@@ -119,3 +124,16 @@ def test_a_cohort_of_one_voice_many_times_divides_by_nothing() -> None:
     model = LikelihoodModel(CALIBRATION, Cohort(np.repeat(VOICES[:1], 5, axis=0), 5))
     side = model.side(VOICES[1], NOMINAL)
     assert math.isfinite(model.llr(0.2, side, side))
+
+
+def test_a_cohort_is_its_voices_as_they_are_kept_and_how_many_of_them_count() -> None:
+    cohort = Cohort(VOICES, 10)
+    kept = np.frombuffer(cohort.to_bytes(), dtype="<f2").reshape(VOICES.shape)
+    assert kept == pytest.approx(VOICES, abs=1e-3)
+    same = Cohort(kept.astype(np.float32), 10)
+    assert same == cohort
+    assert hash(same) == hash(cohort)
+    for other in (Cohort(VOICES, 11), Cohort(VOICES[::-1], 10)):
+        assert other != cohort
+        assert hash(other) != hash(cohort)
+    assert cohort != cohort.to_bytes()

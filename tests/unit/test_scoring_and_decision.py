@@ -11,6 +11,7 @@ from model.decision import (
     Decision,
     OperatingPoint,
     QualityGate,
+    coheres,
     decide,
     decide_identification,
     decide_replay,
@@ -34,9 +35,17 @@ def test_cosine_of_known_angles() -> None:
     assert cosine_score(x, unit(x) + unit(y)) == pytest.approx(math.sqrt(0.5))
 
 
+def test_no_rounding_takes_a_cosine_past_one() -> None:
+    """Three of these would be past it, by the last bit, on either side."""
+    embeddings = np.random.default_rng(0).standard_normal((500, 16)).astype(np.float32)
+    assert max(cosine_score(one, 3 * one) for one in embeddings) == 1.0
+    assert min(cosine_score(one, -3 * one) for one in embeddings) == -1.0
+
+
 def test_a_reference_weighs_every_enrollment_alike() -> None:
-    long_and_short = np.array([[100.0, 0.0], [0.0, 1.0]], np.float32)
-    assert reference(long_and_short) == pytest.approx([math.sqrt(0.5)] * 2)
+    long_and_short = np.array([[100.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.float32)
+    assert reference(long_and_short) == pytest.approx([math.sqrt(0.5), math.sqrt(0.5), 0.0])
+    assert reference(long_and_short[:1]) == pytest.approx([1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("bad", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
@@ -48,6 +57,12 @@ def test_an_embedding_without_direction_has_no_score(bad: list[float]) -> None:
 @given(st.floats(1e-9, 1 - 1e-9))
 def test_sigmoid_undoes_logit(p: float) -> None:
     assert sigmoid(logit(p)) == pytest.approx(p)
+
+
+@pytest.mark.parametrize("p", [-0.5, 0.0, 1.0, 1.5, math.nan])
+def test_only_a_probability_between_nought_and_one_has_finite_log_odds(p: float) -> None:
+    with pytest.raises(ValueError, match=rf"^a probability with finite log-odds lies in \(0, 1\); got {p}$"):
+        logit(p)
 
 
 @given(st.floats(-1e6, 1e6))
@@ -96,12 +111,33 @@ def test_identification_raises_the_threshold_by_the_number_searched() -> None:
 def test_identification_wants_a_clear_winner() -> None:
     decision = decide_identification([20.0, 18.5], 10, POINT, GOOD, GATE, margin=2.0)
     assert (decision.outcome, decision.reasons) == ("inconclusive", ("ambiguous",))
-    assert decide_identification([20.0, 17.9], 10, POINT, GOOD, GATE, margin=2.0).outcome == "accept"
+    assert decide_identification([20.0, 18.0], 10, POINT, GOOD, GATE, margin=2.0).outcome == "accept"
+    assert decide_identification([20.0], 10, POINT, GOOD, GATE, margin=2.0).outcome == "accept"
 
 
 def test_nobody_is_found_in_an_empty_gallery_and_a_bad_clip_finds_nobody() -> None:
-    assert decide_identification([], 0, POINT, GOOD, GATE, margin=2.0).reasons == ("empty_gallery",)
-    assert decide_identification([30.0], 5, POINT, SHORT, GATE, margin=2.0).outcome == "inconclusive"
+    for n_searched in (0, 5):
+        empty = decide_identification([], n_searched, POINT, GOOD, GATE, margin=2.0)
+        assert (empty.outcome, empty.reasons) == ("reject", ("empty_gallery",))
+    bad = decide_identification([30.0], 5, POINT, SHORT, GATE, margin=2.0)
+    assert (bad.outcome, bad.reasons) == ("inconclusive", ("not_enough_speech",))
+
+
+def test_a_gallery_of_one_asks_for_no_more_than_a_verification() -> None:
+    just = decide_identification([POINT.llr], 1, POINT, GOOD, GATE, margin=2.0)
+    assert (just.outcome, just.reasons) == ("accept", ())
+    assert decide_identification([np.nextafter(1.0, 0.0)], 1, POINT, GOOD, GATE, margin=2.0).outcome == "reject"
+
+
+def test_a_clip_at_the_limits_of_the_gate_decides() -> None:
+    assert GATE.reasons(Quality(duration_s=4.0, speech_s=1.0, snr_db=0.0, clipped_fraction=0.0)) == ()
+    under = Quality(duration_s=4.0, speech_s=np.nextafter(1.0, 0.0), snr_db=-1e-9, clipped_fraction=0.0)
+    assert GATE.reasons(under) == ("not_enough_speech", "too_noisy")
+
+
+def test_the_least_ratio_of_a_voice_is_enough() -> None:
+    assert coheres(-2.0, -2.0)
+    assert not coheres(np.nextafter(-2.0, -3.0), -2.0)
 
 
 def test_a_replay_is_rejected_where_it_is_to_be_refused_whatever_was_decided() -> None:

@@ -116,6 +116,7 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: str) -> None:
         ({"VOUCH_ENROLL_MIN_SPEECH_S": "0.5"}, ("VOUCH_ENROLL_MIN_SPEECH_S is 0.5", "VOUCH_MIN_SPEECH_S, which is 1")),
         ({"VOUCH_MAX_AUDIO_S": "0.5"}, ("VOUCH_MAX_AUDIO_S is 0.5", "VOUCH_MIN_SPEECH_S, which is 1")),
         ({"VOUCH_UPLOAD_MEMORY_MB": "49"}, ("VOUCH_UPLOAD_MEMORY_MB is 49", "VOUCH_MAX_UPLOAD_MB, which is 25")),
+        ({"VOUCH_MASTER_KEY": "k", "VOUCH_MASTER_KEY_FILE": "f"}, ("VOUCH_MASTER_KEY and", "are both set; set one")),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(environ: dict[str, str], both: tuple[str, str]) -> None:
@@ -144,9 +145,13 @@ def test_the_store_is_sqlite_in_the_data_directory_unless_named() -> None:
     assert load_settings({"VOUCH_DATABASE_URL": "postgresql://x/y"}).store_url == "postgresql://x/y"
 
 
-def test_the_default_bundle_is_found_beside_the_program() -> None:
-    found = load_settings({}).bundle_path
-    assert found == DEFAULT_BUNDLE or found == Path(__file__).resolve().parents[2] / "bundles" / "default"
+def test_the_default_bundle_is_found_in_the_working_directory_or_beside_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings({}).bundle_path == Path(__file__).resolve().parents[2] / "bundles" / "default"
+    (tmp_path / DEFAULT_BUNDLE).mkdir(parents=True)
+    assert load_settings({}).bundle_path == DEFAULT_BUNDLE
     assert load_settings({"VOUCH_BUNDLE": "elsewhere"}).bundle_path == Path("elsewhere")
 
 

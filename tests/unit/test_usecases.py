@@ -1,4 +1,4 @@
-"""The rules behind the routes, on fakes: standing, judging, listening, and the gallery that follows the store."""
+"""The rules behind the routes, on fakes: standing, listening, and the gallery that follows the store."""
 
 from __future__ import annotations
 
@@ -8,38 +8,24 @@ import math
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import fake_audio
 from app.errors import ModelMismatch, NotEnrolled, StoreError
-from app.records import DEFAULT_TENANT, Clip, Idempotency, Reference, Speaker
+from app.records import DEFAULT_TENANT, Idempotency, Reference, Speaker
 from app.usecases.gallery_sync import GallerySync
 from app.usecases.identify import N_EXTRA_CANDIDATES
-from app.usecases.judging import Evidence, Judge, of_clip
 from app.usecases.listening import Listener
 from app.usecases.speakers import new_speaker_id
 from app.usecases.standing import StandingRule
-from fake_audio import CALIBRATION, LIKELIHOOD, N_EMBEDDING, POINTS, FakeEmbedder, clip
+from fake_audio import N_EMBEDDING, FakeEmbedder, clip
 from fakes import FakeGallery, FakeSpeakerStore
-from model.decision import QualityGate
-from model.errors import CorruptAudio, InconsistentVoice, InvalidArgument, UnknownOperatingPoint
-from model.quality import Quality
-from model.waveform import Source
+from model.errors import CorruptAudio, InconsistentVoice, InvalidArgument
 from samples import ENCODER_ID, batch, new_enrollment, new_reference, numbers, random_embeddings
 
 RULE = StandingRule(ENCODER_ID, 5.0)
-GATE = QualityGate(min_speech_s=1.0, min_snr_db=0.0)
-GOOD = Quality(duration_s=4.0, speech_s=3.0, snr_db=20.0, clipped_fraction=0.0)
-
-
-LLR_OF_POINT_6 = CALIBRATION.llr(0.6, of_clip(GOOD), of_clip(GOOD))
-
-
-def judge(default: str = "eer", margin: float = 2.0) -> Judge:
-    return Judge(LIKELIHOOD, POINTS, default, 0.5, GATE, margin)
 
 
 def reference(speech_s: float, encoder_id: str = ENCODER_ID, count: int = 1) -> Reference:
@@ -74,111 +60,8 @@ def test_only_the_enrolled_may_be_verified() -> None:
     RULE.require_enrolled(enrolled("enrolled", ENCODER_ID, 6.0))
     with pytest.raises(NotEnrolled, match=r"4\.00 s of enrolled speech; 5 s is needed\. Enrol 1\.00 s more"):
         RULE.require_enrolled(enrolled("enrolling", ENCODER_ID, 4.0))
-    with pytest.raises(ModelMismatch, match="encoder encoder-b, and this service runs encoder encoder-a"):
+    with pytest.raises(ModelMismatch, match=r"'stale' .* encoder encoder-b, and this service runs encoder encoder-a"):
         RULE.require_enrolled(enrolled("stale", "encoder-b", 6.0))
-
-
-def test_a_judge_needs_its_default_operating_point() -> None:
-    with pytest.raises(UnknownOperatingPoint, match="'fmr_1e-9' is not in this bundle; it has: eer, fmr_1e-2"):
-        judge(default="fmr_1e-9")
-    assert judge().point("fmr_1e-2") is POINTS["fmr_1e-2"]
-    assert judge().point(None) is POINTS["eer"]
-    with pytest.raises(UnknownOperatingPoint):
-        judge().point("")
-
-
-def heard(quality: Quality = GOOD, score: float = 1.0) -> Clip:
-    """A clip with this cosine to every other with a score of 1."""
-    embedding = np.zeros(N_EMBEDDING, dtype=np.float32)
-    embedding[:2] = score, math.sqrt(1.0 - score**2)
-    return Clip(quality, Source("wav", 16_000, 1), embedding)
-
-
-def evidence(score: float, quality: Quality = GOOD) -> Evidence:
-    found = judge().pair(heard(), heard(quality, score))
-    assert found is not None
-    return found
-
-
-@pytest.mark.parametrize(
-    ("score", "outcome"), [(0.501, "accept"), (0.499, "reject"), (1.0, "accept"), (-1.0, "reject")]
-)
-def test_a_verification_accepts_from_the_threshold_on(score: float, outcome: str) -> None:
-    result = judge().verification(evidence(score), POINTS["eer"], [heard()])
-    assert result.decision.outcome == outcome
-    side = of_clip(GOOD)
-    assert result.llr == pytest.approx(CALIBRATION.llr(score, side, side), abs=1e-5)
-    assert result.threshold_score == pytest.approx(0.5)
-
-
-def test_a_short_clip_says_less_and_needs_another_score() -> None:
-    short = Quality(duration_s=4.0, speech_s=1.2, snr_db=20.0, clipped_fraction=0.0)
-    for score in (0.9, 0.1):
-        long_llr, short_llr = (
-            judge().verification(evidence(score, quality), POINTS["fmr_1e-2"], []).llr for quality in (GOOD, short)
-        )
-        assert long_llr is not None
-        assert short_llr is not None
-        assert 0 < short_llr / long_llr < 1
-    thresholds = [
-        judge().verification(evidence(0.9, quality), POINTS["fmr_1e-2"], []).threshold_score
-        for quality in (GOOD, short)
-    ]
-    assert thresholds[0] is not None
-    assert thresholds[1] is not None
-    assert 0.5 < thresholds[0] < thresholds[1]
-
-
-def test_a_reference_of_several_clips_says_more_than_one_clip() -> None:
-    probe = heard(score=0.9)
-    llrs = []
-    for count in (1, 3):
-        embedding = heard().embedding
-        assert embedding is not None
-        found = judge().claim(replace(reference(3.0 * count, count=count), embedding=embedding), probe)
-        llrs.append(judge().verification(found, POINTS["eer"], [probe]).llr)
-    assert llrs[0] is not None
-    assert llrs[1] is not None
-    assert llrs[0] < llrs[1]
-
-
-def test_there_is_no_evidence_without_an_embedding() -> None:
-    mute = Clip(GOOD, Source("wav", 16_000, 1), None)
-    assert judge().pair(heard(), mute) is None
-    assert judge().pair(mute, heard()) is None
-    assert judge().claim(reference(6.0), mute) is None
-    result = judge().verification(None, POINTS["eer"], [mute])
-    assert (result.score, result.llr, result.probability, result.threshold_score) == (None, None, None, None)
-    assert result.decision.outcome == "inconclusive"
-
-
-def test_the_gate_changes_the_decision_and_never_the_measurement() -> None:
-    poor = Quality(duration_s=1.0, speech_s=0.2, snr_db=-5.0, clipped_fraction=0.0)
-    plain = judge().verification(evidence(0.9), POINTS["eer"], [heard()])
-    gated = judge().verification(evidence(0.9), POINTS["eer"], [heard(), heard(poor)])
-    assert gated.decision.outcome == "inconclusive"
-    assert gated.decision.reasons == ("not_enough_speech", "too_noisy")
-    assert (gated.score, gated.llr, gated.probability) == (plain.score, plain.llr, plain.probability)
-
-
-@pytest.mark.parametrize(
-    ("scores", "n_searched", "outcome", "reasons"),
-    [
-        ([0.9, 0.1], 2, "accept", ()),
-        ([0.9, 0.8], 2, "inconclusive", ("ambiguous",)),
-        ([0.9, 0.7], 2, "accept", ()),
-        ([0.6], math.ceil(math.exp(LLR_OF_POINT_6)), "reject", ()),
-        ([0.6], math.floor(math.exp(LLR_OF_POINT_6)), "accept", ()),
-        ([], 0, "reject", ("empty_gallery",)),
-    ],
-)
-def test_an_identification_needs_the_raised_threshold_and_a_lead(
-    scores: list[float], n_searched: int, outcome: str, reasons: tuple[str, ...]
-) -> None:
-    rules = judge()
-    candidates = [rules.candidate(reference(6.0), evidence(score), POINTS["eer"], GOOD) for score in scores]
-    decision = rules.identification(candidates, n_searched, POINTS["eer"], heard())
-    assert (decision.outcome, decision.reasons) == (outcome, reasons)
 
 
 def listener(embedder: FakeEmbedder) -> Listener:
@@ -305,7 +188,8 @@ def test_candidates_are_ranked_by_what_their_scores_are_worth() -> None:
     class Alike(FakeEmbedder):
         def embed(self, waveform):
             angles = {"bob": 0.40, "carol": 0.42, "probe": 0.0}
-            return heard(score=math.cos(angles[waveform.written["voice"]])).embedding
+            angle = angles[waveform.written["voice"]]
+            return np.array([math.cos(angle), math.sin(angle), *[0.0] * (N_EMBEDDING - 2)], dtype=np.float32)
 
     use_cases = fake_audio.components(embedder=Alike()).use_cases(fake_audio.settings(enroll_min_speech_s=1.5))
     for name, clips in (("bob", [clip("bob", speech_s=1.5)]), ("carol", [clip("carol", speech_s=6.0)] * 3)):

@@ -13,7 +13,7 @@ from app.usecases.consistency import ConsistencyRule
 from model.calibration import Calibration, Ranges, Term
 from model.errors import InconsistentVoice
 from model.likelihood import LikelihoodModel
-from model.scoring import Embedding
+from model.scoring import Cohort, Embedding
 from samples import new_enrollment, new_reference
 
 SCORE_IS_LLR = LikelihoodModel(Calibration(slope=1.0, intercept=0.0, fit_prior=0.5))
@@ -66,6 +66,16 @@ def test_one_clip_against_what_is_stored() -> None:
         rule(0.51).require_one_voice(clips(60), new_reference("alice", at(0)))
 
 
+def test_a_refusal_says_what_is_needed_and_what_to_do() -> None:
+    with pytest.raises(InconsistentVoice) as refused:
+        rule(0.51).require_one_voice(clips(0, 60), None)
+    assert str(refused.value) == (
+        "clip at 0 does not sound like the speaker's other clips: its log-likelihood ratio is under 0.51; at least 0.51 is "
+        "needed (VOUCH_ENROLL_MIN_LLR). Check who speaks in each clip. If the wrong voice was enrolled before, erase the "
+        "speaker and enrol afresh."
+    )
+
+
 @pytest.mark.parametrize(("angle", "under"), [(60.05, r"0\.5"), (91, "0"), (179, "0")])
 def test_the_ratio_is_told_too_coarsely_to_be_climbed(angle: float, under: str) -> None:
     with pytest.raises(InconsistentVoice, match=rf"ratio is under {under}; at least 0\.5 is needed"):
@@ -86,6 +96,38 @@ def test_what_is_known_of_a_clip_and_of_the_others_counts() -> None:
                 strict.require_one_voice(short | long, None)
         else:
             strict.require_one_voice(short | long, None)
+
+
+def test_the_speech_of_stored_clips_is_added_to_that_of_the_others_in_the_call() -> None:
+    # Each fresh clip of 4 s is held against two of 8 s together, which is 4 s a clip and a share of 1.
+    calibration = Calibration(1.0, 0.0, 0.5, (Term("speech", 0.0, 8.0),), Ranges(speech_s=(1.0, 4.0)))
+    ConsistencyRule(LikelihoodModel(calibration), 8.99).require_one_voice(clips(0, 1), new_reference("alice", at(0)))
+
+
+def test_stored_clips_are_counted_among_the_others() -> None:
+    # One clip has a share of 0; the two that it is held against, one stored and one fresh, have 1.
+    calibration = Calibration(1.0, 0.0, 0.5, (Term("clips", 0.0, 4.0),), Ranges(n_clips=(1.0, 2.0)))
+    ConsistencyRule(LikelihoodModel(calibration), 2.99).require_one_voice(clips(0, 1), new_reference("alice", at(0)))
+
+
+def test_the_noise_of_stored_clips_counts_beside_that_of_the_others_in_the_call() -> None:
+    # The fresh ones are at 21.5 dB, the stored one at 10: 15.75 dB for the two that each fresh one is held against.
+    calibration = Calibration(1.0, 0.0, 0.5, (Term("clarity", 0.0, 8.0),), Ranges(snr_db=(0.0, 20.0)))
+    stored = replace(new_reference("alice", at(0)), snr_db=10.0)
+    llr = 1.0 + 8.0 * (1.0 + 15.75 / 20.0) / 2.0
+    ConsistencyRule(LikelihoodModel(calibration), llr - 0.01).require_one_voice(clips(0, 1), stored)
+    with pytest.raises(InconsistentVoice):
+        ConsistencyRule(LikelihoodModel(calibration), llr + 0.01).require_one_voice(clips(0, 1), stored)
+
+
+def test_both_sides_are_measured_against_the_cohort() -> None:
+    # At 0 degrees the best two cosines with the cohort are 0.5 and 0; at 60 they are 1 and that of 30 degrees.
+    half = math.cos(math.radians(30))
+    llr = ((0.5 - 0.25) / 0.25 + (0.5 - (1 + half) / 2) / ((1 - half) / 2)) / 2
+    likelihood = replace(SCORE_IS_LLR, cohort=Cohort(np.stack([at(60), at(90), at(180)]), n_top=2))
+    ConsistencyRule(likelihood, llr - 0.01).require_one_voice(clips(0, 60), None)
+    with pytest.raises(InconsistentVoice):
+        ConsistencyRule(likelihood, llr + 0.01).require_one_voice(clips(0, 60), None)
 
 
 def test_stored_clips_bring_their_speech_and_noise() -> None:
