@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from app.cli_audit import audit
 from app.cli_backup import backup, restore
 from app.cli_keys import keys
 from app.cli_sentences import sentences
-from app.settings import Settings, load_settings, variable
-
-GRACE_S = 30
-"""How long requests in flight may take after the signal to stop."""
+from app.logs import log_to_stderr
+from app.server import run
+from app.settings import load_settings, variable
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -45,19 +42,8 @@ def serve(
         os.environ.setdefault(name, "1")
     with sentences():
         settings = load_settings()
-        _log_to_stderr(settings)
-        uvicorn.run(
-            "app.main:from_environment",
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,  # our own line has no speaker ids
-            server_header=False,
-            proxy_headers=False,
-            lifespan="on",
-            timeout_graceful_shutdown=GRACE_S,
-        )
+        log_to_stderr(settings.log_level, settings.log_format)
+        run(settings)
 
 
 @cli.command("rotate-master-key")
@@ -75,15 +61,6 @@ def rotate_master_key() -> None:
 
 cli.command()(backup)
 cli.command()(restore)
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    """Our own lines and the server's at the level that was asked for; the libraries' only when something is wrong."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("vouch", "app", "uvicorn"):
-        logging.getLogger(name).setLevel(settings.log_level.upper())
-    # Its warnings quote bytes of a malformed body.
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 def main() -> None:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from fastapi import FastAPI
 
-from app.api import error_handlers, openapi, route_enrollments, route_keys, route_service, route_speakers, route_voice
+from app.api import (
+    error_handlers,
+    openapi,
+    route_enrollments,
+    route_keys,
+    route_service,
+    route_speakers,
+    route_stream,
+    route_voice,
+)
 from app.api.admission import Admission
+from app.api.draining import STATE_DRAIN, Drain
 from app.api.guard import AccessGuard
 from app.api.metrics import Metrics
 from app.api.middleware import BodyLimit, RequestContext
@@ -21,15 +30,10 @@ from app.api.service import Service
 from app.api.uploads import UploadLimits, UploadMemory
 from app.components import Components, build
 from app.settings import N_BYTES_PER_MB, Settings, load_settings
-from app.usecases.expiry import Expiry
+from app.usecases.chores import chores
 from app.usecases.rate_limits import RateLimits
 
 log = logging.getLogger("vouch")
-
-NOTE_USES_EVERY_S = 300
-"""A commit for all the keys that were used meanwhile."""
-SYNC_TRAIL_EVERY_S = 1
-EXPIRE_EVERY_S = 30
 
 
 def create_app(settings: Settings, components: Components | None = None) -> FastAPI:
@@ -37,20 +41,20 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
 
     It begins to serve when the gallery is rebuilt; whatever cannot be loaded fails the start.
     """
-    metrics = Metrics()
+    metrics, drain = Metrics(), Drain()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Drain]]:
         parts = components if components is not None else await asyncio.to_thread(build, settings)
         try:
             app.state.service = await asyncio.to_thread(_start, settings, parts)
-            metrics.describe(parts.facts, parts.work, parts.trail, app.version)
-            chores = [asyncio.create_task(chore) for chore in _chores(parts, app.state.service.use_cases.expiry)]
+            metrics.describe(app.state.service, parts.decoder, parts.trail, settings.data_dir, app.version)
+            tasks = [asyncio.create_task(chore) for chore in chores(app.state.service.use_cases, parts.trail)]
             try:
-                yield
+                yield {STATE_DRAIN: drain}
             finally:
-                for chore in chores:
-                    chore.cancel()
+                for task in tasks:
+                    task.cancel()
         finally:
             app.state.service = None
             await asyncio.to_thread(parts.close)
@@ -67,7 +71,11 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         generate_unique_id_function=lambda route: route.name,  # `compare`, as generated clients should call it
     )
     app.state.metrics = metrics  # they are there before the service is
-    routers = [routes.router for routes in (route_voice, route_speakers, route_enrollments, route_keys, route_service)]
+    app.state.drain = drain
+    routers = [
+        routes.router
+        for routes in (route_voice, route_stream, route_speakers, route_enrollments, route_keys, route_service)
+    ]
     upload_routes = [route for router in routers for route in router.routes if openapi.takes_form(route)]
     # The last one added is the first to see a request.
     app.add_middleware(BodyLimit, max_file_bytes=settings.max_upload_bytes, upload_routes=upload_routes)
@@ -78,7 +86,7 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         allow_keyless=settings.allow_keyless,
         limits=RateLimits(settings.rate_limit_per_minute, settings.verify_limit_per_minute),
     )
-    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(RequestContext, metrics=metrics, drain=drain)
     for router in routers:
         app.include_router(router)
     error_handlers.install(app)
@@ -96,25 +104,6 @@ def from_environment() -> FastAPI:
     return app
 
 
-def _chores(parts: Components, expiry: Expiry) -> list[Coroutine[Any, Any, None]]:
-    """What is done now and then until the service stops, which does the rest of it."""
-    return [
-        every(NOTE_USES_EVERY_S, parts.keys.write_uses),
-        every(SYNC_TRAIL_EVERY_S, parts.trail.sync),
-        every(EXPIRE_EVERY_S, expiry),
-    ]
-
-
-async def every(interval_s: float, work: Callable[[], object]) -> None:
-    """Does it on a thread, until it is cancelled. A failure is logged, and the next time comes."""
-    while True:
-        await asyncio.sleep(interval_s)
-        try:
-            await asyncio.to_thread(work)
-        except Exception:
-            log.exception("a chore of the service failed; it is tried again in %g s", interval_s)
-
-
 def _start(settings: Settings, components: Components) -> Service:
     use_cases = components.use_cases(settings)
     use_cases.expiry()  # nobody whose consent ended while the service was down is found again
@@ -128,7 +117,6 @@ def _start(settings: Settings, components: Components) -> Service:
     return Service(
         use_cases=use_cases,
         facts=components.facts,
-        store=components.store,
         work=components.work,
         upload_limits=UploadLimits.of(settings),
         upload_memory=UploadMemory(int(settings.upload_memory_mb * N_BYTES_PER_MB)),

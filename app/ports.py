@@ -6,6 +6,9 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.access import ApiKey
 from app.audit import AuditEntry
 from app.records import (
@@ -21,6 +24,7 @@ from app.records import (
     Speaker,
     SpeakerChanges,
     SpeakerPage,
+    StandingBatch,
 )
 from model.fingerprint import Fingerprint
 from model.quality import Quality
@@ -35,6 +39,11 @@ def admit_any(stored: Reference | None) -> None:
 
 
 class Decoder(Protocol):
+    @property
+    def n_deaths(self) -> int:
+        """Uploads so far that killed or hung what decodes them."""
+        ...
+
     def decode(self, data: bytes) -> Waveform:
         """Raises an AudioError that says what was wrong and what is allowed."""
         ...
@@ -168,6 +177,13 @@ class SpeakerStore(Protocol):
         """
         ...
 
+    def standings(self) -> Iterator[StandingBatch]:
+        """Of whom `references` is about, and of those whose rows give no reference: no embedding is read.
+
+        Not for every request: it passes over all rows, in transactions of a few thousand.
+        """
+        ...
+
     def count_speakers(self) -> int:
         """Of all tenants, with enrollments or without."""
         ...
@@ -184,6 +200,11 @@ class Gallery(Protocol):
 
     It knows speakers by their numbers, each of which is one tenant's.
     """
+
+    @property
+    def encoder_id(self) -> str:
+        """Whose embeddings it holds, and no others."""
+        ...
 
     def rebuild(self, batches: Iterable[ReferenceBatch]) -> None:
         """Replaces everything. Of a speaker who comes twice, the last reference stays."""
@@ -203,6 +224,10 @@ class Gallery(Protocol):
         ...
 
     def size(self, tenant: str) -> int: ...
+
+    def numbers(self) -> Mapping[str, NDArray[np.int64]]:
+        """Who is in it, by tenant, in any order. Whoever comes or goes meanwhile may be there or not."""
+        ...
 
     def close(self) -> None:
         """Ends what runs in the background."""

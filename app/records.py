@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import compress
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,14 @@ class Speaker:
     """Encoder of the enrollments; None while there are none."""
     created_at: datetime
     updated_at: datetime
+
+
+class SpeakerKey(NamedTuple):
+    """Whom a gallery knows: a tuple, since there may be a million of them."""
+
+    tenant: str
+    number: int
+    """That of the Speaker."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +141,8 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)
-class ReferenceBatch:
-    """What a gallery needs of many references, as columns: a million records would cost more than reading them.
+class StandingBatch:
+    """How far the enrollment of many speakers has come, as columns: a million records would cost more than reading them.
 
     All columns have n entries, one a speaker; n may be 0.
     """
@@ -142,8 +150,6 @@ class ReferenceBatch:
     tenants: tuple[str, ...]
     numbers: NDArray[np.int64]
     encoder_ids: tuple[str, ...]
-    embeddings: Embedding
-    """(n, n_embedding), unit. A batch holds embeddings of one size."""
     enrollment_counts: NDArray[np.int64]
     speech_s: NDArray[np.float64]
 
@@ -156,6 +162,14 @@ class ReferenceBatch:
         if self.encoder_ids.count(encoder_id) == len(self):
             return np.ones(len(self), dtype=np.bool_)
         return np.array([one == encoder_id for one in self.encoder_ids], dtype=np.bool_)
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceBatch(StandingBatch):
+    """The same with the references: what a gallery needs of many speakers."""
+
+    embeddings: Embedding
+    """(n, n_embedding), unit. A batch holds embeddings of one size."""
 
     def chosen(self, mask: NDArray[np.bool_]) -> ReferenceBatch:
         """The speakers for whom `mask`, of shape (n,), is true."""

@@ -18,6 +18,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
 
 from app.errors import SettingsError
+from app.logs import LogFormat
 from model.decision import ReplayPolicy
 
 PREFIX = "VOUCH_"
@@ -136,6 +137,13 @@ class Settings(BaseModel):
         le=600,
         description="Longest that a request waits for a worker, in seconds; past it callers get 503.",
     )
+    drain_s: Finite = Field(
+        5.0,
+        ge=0,
+        le=600,
+        description="How long after SIGTERM new calls are still taken, in seconds, while `/readyz` is 503: longer than a "
+        "balancer takes to notice.",
+    )
     min_speech_s: Finite = Field(
         1.0,
         gt=0,
@@ -189,6 +197,9 @@ class Settings(BaseModel):
     embeddings_enabled: bool = Field(False, description="Switches on `POST /v1/embeddings`, which is 403 otherwise.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line to log: `debug`, `info`, `warning` or `error`."
+    )
+    log_format: LogFormat = Field(
+        "text", description="How lines are written: `text`, for people, or `json`, one object a line."
     )
 
     @model_validator(mode="after")

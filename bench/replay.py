@@ -26,7 +26,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from model.decision import MIN_REPLAY_EVIDENCE, is_replay
-from model.fingerprint import Fingerprint, fingerprint, kept
+from model.fingerprint import HOP_SAMPLES, RATE_HZ, Fingerprint, fingerprint, kept
 from model.fingerprint_matching import replay_evidence
 from model.quality import SpeechAssessor
 from model.speech import SpeechDetector
@@ -39,9 +39,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SEED = 1
 MIN_SPEECH_S = 1.0
 """VOUCH_MIN_SPEECH_S: what has less decides nothing, whether it was sent before or not."""
-N_REPEATED = 300
+N_REPEATED = (100, 300)
 """Clips of each half that are submitted again in every way, at most two a speaker."""
 N_EACH_SPEAKER = 2
+ISOLATED_WORDS = "dspspeech20"
+"""Of which nearly no clip has enough speech to decide anything; they are held against each other, and not submitted again."""
 N_STRANGERS = 20
 """Clips of other speakers that each clip is held against."""
 N_KEPT = 50
@@ -100,13 +102,15 @@ def evidence_of_others(heard: Sequence[Heard], rng: np.random.Generator) -> dict
 # --- the same recording -------------------------------------------------------------------------------------------
 
 
-def sample_of(heard: Sequence[Heard], rng: np.random.Generator, speech_s: Callable[[Samples], float]) -> list[Heard]:
+def sample_of(
+    heard: Sequence[Heard], n_clips: int, rng: np.random.Generator, speech_s: Callable[[Samples], float]
+) -> list[Heard]:
     n_of: dict[str, int] = {}
     chosen: list[Heard] = []
     for one in (heard[i] for i in rng.permutation(len(heard))):
-        if len(chosen) == N_REPEATED:
+        if len(chosen) == n_clips:
             break
-        if n_of.get(one.utterance.speaker, 0) == N_EACH_SPEAKER or one.utterance.corpus.startswith("dsp"):
+        if n_of.get(one.utterance.speaker, 0) == N_EACH_SPEAKER or one.utterance.corpus == ISOLATED_WORDS:
             continue
         if speech_s(read_samples(one.utterance.path)) >= MIN_SPEECH_S:
             n_of[one.utterance.speaker] = n_of.get(one.utterance.speaker, 0) + 1
@@ -168,8 +172,8 @@ def main() -> None:
     chosen_on, counted_on = in_halves(heard, rng)
     others = {name: evidence_of_others(half, rng) for name, half in (("first", chosen_on), ("second", counted_on))}
     repeats = [
-        evidence_of_repeats(sample_of(half, rng, speech_s), WAYS | BEYOND, rng, speech_s)
-        for half in (chosen_on, counted_on)
+        evidence_of_repeats(sample_of(half, n, rng, speech_s), WAYS | BEYOND, rng, speech_s)
+        for half, n in zip((chosen_on, counted_on), N_REPEATED, strict=True)
     ]
 
     highest = {name: max(float(values.max()) for values in pairs.values()) for name, pairs in others.items()}
@@ -189,7 +193,7 @@ def main() -> None:
         f"Highest evidence of two different clips: {highest['first']:.1f} in the first half "
         f"({sum(map(len, others['first'].values()))} pairs), {highest['second']:.1f} in the second. A clip of 10 s: "
         f"{print_ms:.1f} ms of processor time for its fingerprint, {match_ms:.1f} ms against {N_KEPT} others; "
-        f"{4 * len(heard[0].kept) / max(1e-9, len(heard[0].print) * 0.016):.0f} bytes a second are kept.\n"
+        f"{4 * len(heard[0].kept) / max(1e-9, len(heard[0].print) * HOP_SAMPLES / RATE_HZ):.0f} bytes a second are kept.\n"
     )
     print(notes)
     found = {name: flagged(values) for name, values in repeats[1].items()}

@@ -33,13 +33,15 @@ class Running:
 
 @contextmanager
 def service(settings: Mapping[str, str] | None = None, log: IO[bytes] | None = None) -> Iterator[Running]:
-    """Vouch with its defaults but for `settings` (`VOUCH_…`), an empty data directory, and warnings only in its log.
+    """Vouch with its defaults but for `settings` (`VOUCH_…`), an empty data directory, warnings only in its log, and no
+    balancer to wait for when it stops.
 
     Variables of the caller's environment do not reach it: what is measured is what the figures say.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VOUCH_")}
     with tempfile.TemporaryDirectory() as folder:
-        environ = inherited | {"VOUCH_DATA_DIR": folder, "VOUCH_LOG_LEVEL": "warning"} | dict(settings or {})
+        ours = {"VOUCH_DATA_DIR": folder, "VOUCH_LOG_LEVEL": "warning", "VOUCH_DRAIN_S": "0"}
+        environ = inherited | ours | dict(settings or {})
         with server(lambda port: [*SERVE, "--port", str(port)], environ, log) as running:
             yield running
 

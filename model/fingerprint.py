@@ -20,13 +20,13 @@ MAX_DURATION_S = 30
 N_BITS = 32
 RATE_HZ = SAMPLE_RATE_HZ // 2
 """Frames of half as many samples take half the time, and the bands lie below a quarter of the full rate."""
-HOP_SAMPLES = RATE_HZ * 16 // 1000
-"""16 ms: between two words."""
+HOP_SAMPLES = RATE_HZ * 24 // 1000
+"""24 ms: between two words. With 16 as much is found, for half as much time again."""
 FRAME_SAMPLES = 1024
 """128 ms: so long that half a hop changes little, and that harmonics, which move between takes, are told apart."""
-LAG_HOPS = 4
-"""64 ms: within which a change makes a bit."""
-KEPT_EVERY_HOPS = 6
+LAG_HOPS = 3
+"""72 ms: within which a change makes a bit."""
+KEPT_EVERY_HOPS = 4
 """96 ms: between two words that are kept. A probe has all of its words, and so meets these wherever it was cut."""
 BAND_HZ = (250.0, 2800.0)
 """What telephones and speech codecs pass on."""
@@ -48,7 +48,7 @@ _DB_PER_NEPER = 10 / np.log(10)
 
 
 def fingerprint(waveform: Waveform) -> Fingerprint:
-    """A word every 16 ms, at most 30 s of them; none for a clip under 0.2 s."""
+    """A word every 24 ms, at most 30 s of them; none for a clip under 0.2 s."""
     energies = _band_energies(_halved(waveform.samples[: MAX_DURATION_S * SAMPLE_RATE_HZ]))
     if len(energies) <= LAG_HOPS:
         return np.zeros(0, dtype=np.uint32)

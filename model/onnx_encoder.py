@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
 from model.embedding import MIN_SAMPLES, embed
 from model.errors import BundleError
 from model.waveform import SAMPLE_RATE_HZ
+
+# Else its wheels for Linux (1.32) give this machine an id, log what is run, and send that to their maker. Read as the library
+# is loaded: its own disable_telemetry_events() comes too late.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime as ort
 
 MAX_DIFFERENCE = 1e-4
 """Of any element of an embedding between two forms of one encoder."""

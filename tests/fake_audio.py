@@ -42,8 +42,12 @@ def clip(
     duration_s: float | None = None,
     snr_db: float | None = 25.0,
     is_constant: bool = False,
+    sound: int | None = None,
 ) -> bytes:
-    """An upload in which `voice` speaks; takes of one voice sound nearly alike (cosine over 0.9)."""
+    """An upload in which `voice` speaks; takes of one voice sound nearly alike (cosine over 0.9).
+
+    `sound` is the seed of a noise, by which the recording is known again; without it there is nothing to know it by.
+    """
     written = {
         "voice": voice,
         "take": take,
@@ -51,6 +55,7 @@ def clip(
         "duration_s": speech_s + 0.5 if duration_s is None else duration_s,
         "snr_db": snr_db,
         "is_constant": is_constant,
+        "sound": sound,
     }
     return MAGIC + json.dumps(written).encode()
 
@@ -63,6 +68,7 @@ class WrittenWaveform(Waveform):
 class FakeDecoder:
     def __init__(self) -> None:
         self.n_decoded = 0
+        self.n_deaths = 0
 
     def decode(self, data: bytes) -> Waveform:
         self.n_decoded += 1
@@ -76,7 +82,9 @@ class FakeDecoder:
         if duration_s > MAX_DURATION_S:
             raise AudioTooLong(f"The clip lasts {duration_s} s; at most {MAX_DURATION_S:g} s are allowed.")
         samples = np.zeros(int(duration_s * SAMPLE_RATE_HZ), dtype=np.float32)
-        if not written["is_constant"]:
+        if written["sound"] is not None:
+            samples[:] = 0.1 * np.random.default_rng(written["sound"]).standard_normal(len(samples))
+        elif not written["is_constant"]:
             samples[::2] = 0.1
         return WrittenWaveform(samples, Source("written", 48_000, 2), written)
 

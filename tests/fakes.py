@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.access import ApiKey
 from app.audit import AuditEntry
@@ -36,6 +37,7 @@ from app.records import (
     Speaker,
     SpeakerChanges,
     SpeakerPage,
+    StandingBatch,
     consent_end,
 )
 from fake_fingerprints import FakeFingerprints
@@ -259,6 +261,18 @@ class FakeSpeakerStore:
             if found is not None:
                 yield batch([found])
 
+    def standings(self) -> Iterator[StandingBatch]:
+        """Everybody in one batch."""
+        with self._lock:
+            seen = [kept.seen() for kept in self._speakers.values() if kept.clips]
+        yield StandingBatch(
+            tenants=tuple(one.tenant for one in seen),
+            numbers=np.array([one.number for one in seen], dtype=np.int64),
+            encoder_ids=tuple(str(one.encoder_id) for one in seen),
+            enrollment_counts=np.array([one.enrollment_count for one in seen], dtype=np.int64),
+            speech_s=np.array([one.speech_s for one in seen]),
+        )
+
     def count_speakers(self) -> int:
         with self._lock:
             return len(self._speakers)
@@ -345,7 +359,7 @@ class FakeGallery:
     """Fulfils `app.ports.Gallery` by scoring everybody: the oracle of the others."""
 
     def __init__(self, encoder_id: str = ENCODER_ID, n_embedding: int = N_EMBEDDING) -> None:
-        self._encoder_id = encoder_id
+        self.encoder_id = encoder_id
         self._n_embedding = n_embedding
         self._lock = threading.Lock()
         self._changing = threading.Lock()
@@ -359,14 +373,14 @@ class FakeGallery:
                 for tenant, number, encoder_id, embedding in zip(
                     one.tenants, one.numbers, one.encoder_ids, one.embeddings, strict=True
                 )
-                if encoder_id == self._encoder_id
+                if encoder_id == self.encoder_id
             }
             with self._lock:
                 self._embeddings = new
 
     def upsert(self, reference: Reference) -> None:
-        if reference.encoder_id != self._encoder_id:
-            raise ModelMismatch(f"The gallery holds references of encoder {self._encoder_id} only.")
+        if reference.encoder_id != self.encoder_id:
+            raise ModelMismatch(f"The gallery holds references of encoder {self.encoder_id} only.")
         embedding = self._checked(reference.embedding)
         with self._changing, self._lock:
             self._embeddings[reference.tenant, reference.number] = embedding
@@ -391,6 +405,12 @@ class FakeGallery:
     def size(self, tenant: str) -> int:
         with self._lock:
             return sum(owner == tenant for owner, _ in self._embeddings)
+
+    def numbers(self) -> Mapping[str, NDArray[np.int64]]:
+        with self._lock:
+            held = list(self._embeddings)
+        owners = {owner for owner, _ in held}
+        return {owner: np.array([number for own, number in held if own == owner]) for owner in owners}
 
     def close(self) -> None:
         """Nothing runs in the background."""

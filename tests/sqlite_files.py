@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -43,3 +44,17 @@ def sqlite(path: Path, *statements: str, **pragmas: object) -> list[Any]:
         for statement in statements:
             rows = connection.execute(statement).fetchall()
         return rows
+
+
+def plant(path: Path, stray: bytes) -> None:
+    """Leaves a copy of these bytes in the gap of a page, as SQLite does when it moves rows. Nobody may have the file open."""
+    data = bytearray(path.read_bytes())
+    page_bytes = int.from_bytes(data[16:18], "big")
+    for start in range(page_bytes, len(data), page_bytes):
+        kind, n_cells, content = struct.unpack_from(">BxxHH", data, start)
+        gap = start + 8 + 2 * n_cells
+        if kind in (10, 13) and start + content - gap >= len(stray) and not any(data[gap : start + content]):
+            data[gap : gap + len(stray)] = stray
+            path.write_bytes(data)
+            return
+    raise AssertionError("no page has so large a gap")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -13,19 +12,18 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, inspect, select
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from app.adapters.database_errors import named_errors
 from app.adapters.database_lock import DatabaseLock
-from app.adapters.engine import make_engine, parse_url, without_transactions, writing
+from app.adapters.engine import make_engine, parse_url, writing
 from app.adapters.files import sync_folder
 from app.adapters.master_key import MasterKey
 from app.adapters.readers_writer_lock import ReadersWriterLock
 from app.adapters.tables import secrets
+from app.adapters.traces import Traces
+from app.adapters.wiping import Wiper
 from app.errors import StoreError
 from app.stages import stage
-from model.errors import InvalidArgument
-
-_log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -44,6 +42,7 @@ class Database:
         self._lock = lock
         self._is_sqlite = engine.dialect.name == "sqlite"
         self._turns = ReadersWriterLock()
+        self._wiper = Wiper(engine, self._turns) if self._is_sqlite else None
 
     @property
     def is_file(self) -> bool:
@@ -54,7 +53,7 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A transaction that reads. Raises StoreError."""
         turn: AbstractContextManager[None] = self._turns.reading() if self._is_sqlite else nullcontext()
-        with stage("store"), _named_errors("The database cannot be read"), turn, self._engine.begin() as connection:
+        with stage("store"), named_errors("The database cannot be read"), turn, self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -64,49 +63,44 @@ class Database:
         IntegrityError passes: what a broken constraint means is for the caller to say.
         """
         turn: AbstractContextManager[None] = self._turns.writing() if self._is_sqlite else nullcontext()
+        transaction = writing(self._engine).begin()
         with (
             stage("store"),
-            _named_errors("The database cannot be written"),
+            named_errors("The database cannot be written"),
             turn,
-            writing(self._engine).begin() as connection,
+            self._wiper.noted(transaction) if self._wiper else transaction as connection,
         ):
             yield connection
 
     @contextmanager
-    def erasing(self) -> Iterator[Connection]:
-        """A transaction that writes; what it deletes is then wiped from a SQLite file altogether."""
-        with self.writing() as connection:
-            yield connection
-            if self._is_sqlite:
-                # Owed from here on, even if the process dies before it is done.
-                connection.exec_driver_sql("PRAGMA user_version=1")
-        self.compact_if_owed()
+    def erasing(self, traces: Traces | None = None) -> Iterator[Connection]:
+        """A transaction that writes; what it deletes is then wiped from a SQLite file altogether.
 
-    def compact_if_owed(self) -> None:
-        """Rewrites a SQLite file that something was erased from.
-
-        `secure_delete` overwrites a row where it lies, but not the copies that SQLite leaves in the gaps of pages as
-        it moves rows about (seen once in about four thousand erasures). Takes time in proportion to the file: 0.1 s
-        for 20,000 enrollments.
+        `traces`, to be filled until the transaction is left, tell what that is. Without them the whole file is rewritten,
+        while everybody waits.
         """
-        if not self._is_sqlite:
-            return
+        traces = traces or Traces(are_known=False)
         try:
-            with (
-                stage("store"),
-                _named_errors("The database file cannot be compacted after an erasure"),
-                self._turns.writing(),
-                without_transactions(self._engine).connect() as connection,
-            ):
-                if connection.exec_driver_sql("PRAGMA user_version").scalar():
-                    connection.exec_driver_sql("VACUUM")
-                    connection.exec_driver_sql("PRAGMA user_version=0")
-        except StoreError as error:
-            # The rows are deleted and overwritten where they lay: no reason to fail, or not to start.
-            _log.error("%s Stray copies may be left in it; this is tried again at the next erasure or start.", error)
+            with self.writing() as connection:
+                yield connection
+                if self._wiper:
+                    self._wiper.owe(connection, traces)
+        except BaseException:
+            if self._wiper:
+                self._wiper.forgive(traces)
+            raise
+        if self._wiper:
+            self._wiper.wipe(traces)
+
+    def rewrite_if_owed(self) -> None:
+        """Where an erasure was cut short, before anybody else comes: what it erased is known no more."""
+        if self._wiper:
+            self._wiper.rewrite_if_owed()
 
     def close(self) -> None:
         self._engine.dispose()
+        if self._wiper:
+            self._wiper.close()
         if self._lock:
             self._lock.release()
 
@@ -120,12 +114,12 @@ def open_database(database_url: str, master: MasterKey) -> Database:
     url = parse_url(database_url)
     lock = _lock(url, master)
     try:
-        with _named_errors(f"The database {url.render_as_string()} cannot be opened"):
+        with named_errors(f"The database {url.render_as_string()} cannot be opened"):
             if lock:
                 _require_sound(url)
             migrate(url, master)
         database = Database(make_engine(url), lock)
-        database.compact_if_owed()
+        database.rewrite_if_owed()
     except BaseException:
         if lock:
             lock.release()
@@ -174,7 +168,7 @@ def is_sealed(database_url: str) -> bool:
         return False
     engine = make_engine(url)
     try:
-        with _named_errors(f"The database {url.render_as_string()} cannot be read"), engine.begin() as connection:
+        with named_errors(f"The database {url.render_as_string()} cannot be read"), engine.begin() as connection:
             if not inspect(connection).has_table(secrets.name):
                 return False
             return connection.execute(select(secrets.c.name).limit(1)).first() is not None
@@ -196,7 +190,7 @@ def _make(path: Path, master: MasterKey) -> None:
     new = path.with_name(path.name + ".new")
     for left in (new, new.with_name(new.name + "-journal")):
         left.unlink(missing_ok=True)
-    with _named_errors(f"The database {path} cannot be made"):
+    with named_errors(f"The database {path} cannot be made"):
         new.touch(mode=0o600)
         migrate(URL.create("sqlite", database=str(new)), master)
     new.replace(path)
@@ -247,38 +241,3 @@ def migrate(url: URL, master: MasterKey, migrations: Path = MIGRATIONS, revision
         ) from error
     finally:
         engine.dispose()
-
-
-@contextmanager
-def _named_errors(what_failed: str) -> Iterator[None]:
-    """Turns whatever SQLAlchemy raises inside into a sentence with the driver's own words.
-
-    InvalidArgument for a value that the database cannot hold (half a surrogate pair), else StoreError.
-    """
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except UnicodeEncodeError as error:
-        raise InvalidArgument(
-            "A text holds half of a surrogate pair, which is no character. Send valid Unicode."
-        ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(
-            f"{what_failed}: it is damaged, and holds something that is no text. Restore a backup."
-        ) from error
-    except SQLAlchemyError as error:
-        reason = getattr(error, "orig", None) or error
-        if isinstance(error, DataError):
-            raise InvalidArgument(f"A value cannot be stored: {reason}.") from error
-        raise StoreError(f"{what_failed}: {str(reason).strip().rstrip('.')}. {_advice(str(reason))}") from error
-
-
-def _advice(reason: str) -> str:
-    if "is full" in reason:
-        return "Free some space and try again."
-    if "readonly" in reason:
-        return "Let this process write to the file and to its folder, where the journal goes."
-    if "not a database" in reason or "malformed" in reason:
-        return "Restore a backup."
-    return "Check that the database can be reached and has space, then try again."

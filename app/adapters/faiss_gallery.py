@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -44,6 +44,10 @@ class FaissGallery:
         # One change at a time: one that comes while the gallery is rebuilt waits, and then applies to the new one.
         self._changing = threading.Lock()
         self._regrouping = Regrouping(self._tenants, self._lock, self._changing, n_embedding, exact_up_to, find)
+
+    @property
+    def encoder_id(self) -> str:
+        return self._encoder_id
 
     def rebuild(self, batches: Iterable[ReferenceBatch]) -> None:
         """Replaces everything, at once; searches find the old references until then.
@@ -126,6 +130,11 @@ class FaissGallery:
             index = self._tenants.get(tenant)
             return len(index) if index else 0
 
+    def numbers(self) -> Mapping[str, Numbers]:
+        with self._lock.reading():
+            tenants = dict(self._tenants)
+        return {tenant: self._numbers_of(index) for tenant, index in tenants.items()}
+
     def wait(self) -> None:
         """Until no index is being replaced. For tests and benchmarks."""
         self._regrouping.wait()
@@ -155,6 +164,13 @@ class FaissGallery:
         owners = np.array([places[tenant] for tenant in ours.tenants])
         for tenant, place in places.items():
             yield tenant, ours.numbers[owners == place], embeddings[owners == place]
+
+    def _numbers_of(self, index: TenantIndex) -> Numbers:
+        found = []
+        for shard in index.shards:
+            with self._lock.reading():
+                found.append(shard.numbers())
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     def _index_of(self, tenants: dict[str, TenantIndex], tenant: str) -> TenantIndex:
         if tenant not in tenants:

@@ -207,6 +207,13 @@ class Shard:
         )
         return [pair for pair in zip(scores[0].tolist(), numbers[0].tolist(), strict=True) if pair[1] >= 0]
 
+    def numbers(self) -> Numbers:
+        """(n,): a copy of them all."""
+        lists = self._ivf.invlists
+        sizes = ((number, lists.list_size(number)) for number in range(self.n_lists))
+        found = [faiss.rev_swig_ptr(lists.get_ids(number), size).copy() for number, size in sizes if size]
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
     def rows(self, list_number: int) -> tuple[Numbers, Embedding]:
         """A copy of one list: numbers, (n,), and embeddings, (n, n_embedding), as float32."""
         lists = self._ivf.invlists

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select
 from app.adapters.sealing import STORED_DTYPE, Sealer, SpeakerSeal
 from app.adapters.tables import enrollments, speakers
 from app.errors import StoreError
-from app.records import ReferenceBatch
+from app.records import ReferenceBatch, StandingBatch
 from model.scoring import Embedding
 
 _log = logging.getLogger(__name__)
@@ -55,6 +55,31 @@ def read_rows(connection: Connection, first: int) -> Rows:
     cursor: Any = connection.execute(query).cursor
     rows: Rows = cursor.fetchall()
     return rows
+
+
+def read_standings(connection: Connection, first: int) -> StandingBatch:
+    """The speakers with a clip from this number on, N_NUMBERS_IN_BATCH numbers."""
+    query = (
+        select(
+            speakers.c.seq,
+            speakers.c.tenant,
+            func.max(enrollments.c.encoder_id),
+            func.count(),
+            func.sum(enrollments.c.speech_s),
+        )
+        .select_from(speakers.join(enrollments))
+        .where(speakers.c.seq >= first, speakers.c.seq < first + N_NUMBERS_IN_BATCH)
+        .group_by(speakers.c.seq, speakers.c.tenant)
+    )
+    rows = connection.execute(query).all()
+    numbers, tenants, encoder_ids, counts, speech_s = zip(*rows, strict=True) if rows else ((),) * 5
+    return StandingBatch(
+        tenants=tenants,
+        numbers=np.array(numbers, dtype=np.int64),
+        encoder_ids=encoder_ids,
+        enrollment_counts=np.array(counts, dtype=np.int64),
+        speech_s=np.array(speech_s, dtype=np.float64),
+    )
 
 
 def to_batches(rows: Rows, sealer: Sealer) -> list[ReferenceBatch]:

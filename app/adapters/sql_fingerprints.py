@@ -129,6 +129,10 @@ class SqlFingerprints:
         with self._database.erasing() as connection:
             connection.execute(delete(fingerprints))
 
+    def write_now(self) -> None:
+        """What waits to be written."""
+        self._behind.write_now()
+
     def close(self) -> None:
         self._behind.close()
 

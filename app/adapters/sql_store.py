@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps
+from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps, sql_traces
 from app.adapters.database import Database, open_database
 from app.adapters.erasures import UNLOGGED, Erasures
 from app.adapters.master_key import MasterKey
@@ -20,6 +20,7 @@ from app.adapters.sealing import Sealer
 from app.adapters.sql_fingerprints import SqlFingerprints
 from app.adapters.tables import enrollments as enrollment_table
 from app.adapters.tables import speakers
+from app.adapters.traces import Traces
 from app.errors import EnrollmentNotFound, SpeakerExists, StoreError
 from app.ports import admit_any
 from app.records import (
@@ -34,6 +35,7 @@ from app.records import (
     Speaker,
     SpeakerChanges,
     SpeakerPage,
+    StandingBatch,
     utc_now,
 )
 from model.errors import InvalidArgument
@@ -145,9 +147,11 @@ class SqlSpeakerStore:
         return self._write(work)
 
     def erase_speaker(self, tenant: str, speaker_id: str) -> int:
-        with self._erasures.noted() as noted, self._database.erasing() as connection:
+        traces = Traces()
+        with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
             number = sql_steps.lock_speaker(connection, tenant, speaker_id)
             noted.speaker(connection, number, self._clock())
+            sql_traces.add_speaker(traces, connection, number)
             # Enrollments, fingerprints and idempotency rows go with it: their foreign keys cascade.
             connection.execute(delete(speakers).where(speakers.c.seq == number))
         self.fingerprints.forget(number)
@@ -163,10 +167,12 @@ class SqlSpeakerStore:
         with self._database.reading() as connection:
             if connection.execute(query).first() is None:
                 return ()  # the usual case, for which nothing is locked or rewritten
-        with self._erasures.noted() as noted, self._database.erasing() as connection:
+        traces = Traces()
+        with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
             found = connection.execute(query.with_for_update()).all()
             for row in found:
                 noted.speaker(connection, row.seq, now)
+                sql_traces.add_speaker(traces, connection, row.seq)
                 connection.execute(delete(speakers).where(speakers.c.seq == row.seq))
         for row in found:
             self.fingerprints.forget(row.seq)
@@ -222,8 +228,10 @@ class SqlSpeakerStore:
             return tuple(sql_rows.to_enrollment(row) for row in connection.execute(query))
 
     def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> int:
-        with self._erasures.noted() as noted, self._database.erasing() as connection:
+        traces = Traces()
+        with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
             number = sql_steps.lock_speaker(connection, tenant, speaker_id)
+            sql_traces.add_enrollment(traces, connection, tenant, speaker_id, enrollment_id)
             sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=(now := self._clock()))
             removed = connection.execute(
                 delete(enrollment_table).where(
@@ -261,6 +269,17 @@ class SqlSpeakerStore:
                 rows = sql_batches.read_rows(connection, first)
             batches = sql_batches.to_batches(rows, self._sealer)
             yield from batches
+            after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
+
+    def standings(self) -> Iterator[StandingBatch]:
+        after = 0
+        while True:
+            with self._database.reading() as connection:
+                first = sql_batches.next_number(connection, after)
+                if first is None:
+                    return
+                batch = sql_batches.read_standings(connection, first)
+            yield batch
             after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
 
     def count_speakers(self) -> int:

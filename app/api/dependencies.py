@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.access import Caller
+from app.api.draining import Drain
 from app.api.error_handlers import request_id_of
 from app.api.forms import Form, FormShape
 from app.api.guard import STATE_CALLER
@@ -37,6 +38,12 @@ async def _metrics(request: Request) -> Metrics:
     return metrics
 
 
+async def _drain(request: Request) -> Drain:
+    drain = request.app.state.drain
+    assert isinstance(drain, Drain), "create_app makes it with the app"
+    return drain
+
+
 async def _caller(request: Request) -> Caller:
     """As the guard found it; nobody gets here past the guard."""
     caller = request.scope["state"][STATE_CALLER]
@@ -57,6 +64,7 @@ T = TypeVar("T")
 
 TheService = Annotated[Service, Depends(_service)]
 TheMetrics = Annotated[Metrics, Depends(_metrics)]
+TheDrain = Annotated[Drain, Depends(_drain)]
 TheCaller = Annotated[Caller, Depends(_caller)]
 Tenant = Annotated[str, Depends(_tenant)]
 RequestId = Annotated[str, Depends(_request_id)]

@@ -1,12 +1,15 @@
-"""What `/metrics` tells: how long requests and their stages took, what was refused, how full the queue is.
+"""What `/metrics` tells: how long requests and their stages took, what was refused, how full the queue is, what is wrong.
 
 Whatever becomes a label is one of a few: routes are templates, and nobody's id, tenant or own method is among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,11 +22,14 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from app.api.problems import KINDS
-from app.ports import AuditTrail, WorkQueue
-from app.records import ModelFacts
+from app.api.service import Service
+from app.api.voice_metrics import VoiceMetrics
+from app.ports import AuditTrail, Decoder
 from app.stages import STAGES, Stage
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -87,6 +93,20 @@ class Metrics:
             "Entries of the audit trail that wait for a disk that takes them.",
             registry=registry,
         )
+        self._n_differing = Gauge(
+            "vouch_gallery_differences",
+            "Speakers whom store and gallery do not agree on; 0 unless something is wrong.",
+            registry=registry,
+        )
+        self._n_stale = Gauge(
+            "vouch_speakers_stale", "Speakers enrolled with another encoder than the one loaded.", registry=registry
+        )
+        self._free_bytes = Gauge(
+            "vouch_data_free_bytes", "Free space where the data directory lies.", registry=registry
+        )
+        self._deaths = _DecoderDeaths()
+        registry.register(self._deaths)
+        self.voice = VoiceMetrics(registry)
         self._info = Info(
             "vouch",
             "What is loaded. Absent until the service is ready.",
@@ -94,13 +114,18 @@ class Metrics:
             registry=registry,
         )
 
-    def describe(self, facts: ModelFacts, work: WorkQueue, trail: AuditTrail, version: str) -> None:
+    def describe(self, service: Service, decoder: Decoder, trail: AuditTrail, data_dir: Path, version: str) -> None:
         """Called once the service has started."""
+        facts, work, agreement = service.facts, service.work, service.use_cases.agreement
         self._info.clear()
         self._info.labels(facts.bundle_id, facts.encoder_id, facts.engine, facts.device, version).info({})
         self._n_taken.set_function(lambda: work.n_taken)
         self._n_places.set_function(lambda: work.n_places)
         self._n_unaudited.set_function(lambda: trail.n_unwritten)
+        self._n_differing.set_function(lambda: agreement.n_differing)
+        self._n_stale.set_function(lambda: agreement.n_stale)
+        self._free_bytes.set_function(lambda: _free_bytes(data_dir))
+        self._deaths.count = lambda: decoder.n_deaths
 
     def count(self, request: Ended) -> None:
         method = request.method if request.method in METHODS else OTHER_METHOD
@@ -114,3 +139,23 @@ class Metrics:
     def text(self) -> bytes:
         """In the media type `CONTENT_TYPE`."""
         return generate_latest(self._registry)
+
+
+class _DecoderDeaths(Collector):
+    """A counter that somebody else counts, which the library has for gauges only."""
+
+    def __init__(self) -> None:
+        self.count: Callable[[], int] = lambda: 0
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(
+            "vouch_decoder_deaths", "Decoder processes that an upload killed or hung.", value=self.count()
+        )
+
+
+def _free_bytes(folder: Path) -> float:
+    """NaN where it cannot be told: no reason to tell nothing of the rest."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return math.nan

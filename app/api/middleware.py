@@ -15,9 +15,14 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import logs
+from app.access import Caller
+from app.api.draining import Drain
+from app.api.guard import STATE_CALLER
 from app.api.metrics import NO_ROUTE, Ended, Metrics
 from app.api.problems import STATE_CODE, internal_error, response_to
 from app.errors import RequestTooLarge
+from app.logs import FIELDS
 from app.settings import N_BYTES_PER_MB
 from app.stages import Stage, StageTimes, recording
 from model.errors import AudioTooLarge, VouchError
@@ -33,55 +38,82 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 MAX_PLAIN_BODY_BYTES = 64 * 1024
 """For every body that is no upload: metadata of 4 KiB and a name fit many times."""
 FORM_OVERHEAD_BYTES = N_BYTES_PER_MB
+SWITCHING_PROTOCOLS = 101
+"""What a WebSocket's handshake is answered with."""
 
 
 class RequestContext:
     """Gives a request its id, answers what nothing else caught, tells where its time went, and writes one line.
 
-    The line has the route's template and no ids: who was verified is nobody's business but the caller's.
+    The line has the route's template and the public id of the caller's key, and nobody else's id: who was verified is
+    nobody's business but the caller's.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, drain: Drain) -> None:
         self._app = app
         self._metrics = metrics
+        self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         request_id = _request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
+        # Never reset: what is raised after an answer began is logged by the server, in this very task.
+        logs.request_id.set(request_id)
         start_s, status, times = time.perf_counter(), 0, StageTimes()
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                status = SWITCHING_PROTOCOLS
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID_HEADER] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Server-Timing"] = _server_timing(times.seconds(), time.perf_counter() - start_s)
                 headers.setdefault("Cache-Control", "no-store")
+                if self._drain.has_begun:
+                    headers["Connection"] = "close"  # the next call finds another service
             await send(message)
 
         try:
             with recording(times):
                 await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
-            log.info("the client went away, request_id=%s", request_id)
+            log.info("the client went away")
         except Exception as error:
             if status:  # too late for another answer
                 raise
             await internal_error(error, request_id)(scope, receive, send_with_headers)
         finally:
-            method, route = scope["method"], getattr(scope.get("route"), "path", None)
+            method, route = scope.get("method", "GET"), getattr(scope.get("route"), "path", None)
             took_s = time.perf_counter() - start_s
-            self._metrics.count(
-                Ended(method, route, status, scope["state"].get(STATE_CODE), took_s, stages_s=times.seconds())
-            )
-            access_log.info(
-                "%s %s %d %.1f ms request_id=%s", method, route or NO_ROUTE, status, 1000 * took_s, request_id
-            )
+            ended = Ended(method, route, status, scope["state"].get(STATE_CODE), took_s, stages_s=times.seconds())
+            self._metrics.count(ended)
+            _log_access(ended, scope["state"].get(STATE_CALLER))
+
+
+def _log_access(ended: Ended, caller: Caller | None) -> None:
+    route, took_ms, code = ended.route or NO_ROUTE, 1000 * ended.took_s, ended.problem_code
+    key_id = None if caller is None else caller.key_id
+    access_log.info(
+        "%s %s %d %.1f ms key_id=%s code=%s",
+        *(ended.method, route, ended.status, took_ms, key_id or "-", code or "-"),
+        extra={
+            FIELDS: {
+                "method": ended.method,
+                "route": route,
+                "status": ended.status,
+                "took_ms": round(took_ms, 1),
+                "key_id": key_id,
+                "code": code,
+            }
+        },
+    )
 
 
 def _server_timing(seconds: Mapping[Stage, float], total_s: float) -> str:

@@ -305,7 +305,7 @@ def problem_response(
 def response_to(error: VouchError, request_id: str) -> JSONResponse:
     """The answer to an error of our own tree. Whatever the table lacks is a mistake of ours, and says nothing."""
     if isinstance(error, StoreError):
-        log.error("store error, request_id=%s", request_id, exc_info=error)
+        log.error("store error", exc_info=error)
         headers = {"Retry-After": str(RETRY_AFTER_STORE_S)}
         return problem_response(error.code, KINDS[error.code].example, request_id, headers=headers)
     if error.code not in KINDS or error.code == VouchError.code:
@@ -320,7 +320,7 @@ def response_to(error: VouchError, request_id: str) -> JSONResponse:
 
 def internal_error(error: Exception, request_id: str) -> JSONResponse:
     """Logs what happened and tells the caller only where to look."""
-    log.error("unexpected %s, request_id=%s", type(error).__name__, request_id, exc_info=error)
+    log.error("unexpected %s", type(error).__name__, exc_info=error)
     return problem_response(VouchError.code, KINDS[VouchError.code].example, request_id)
 
 

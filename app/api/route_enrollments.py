@@ -60,7 +60,8 @@ async def enroll(
     caller: TheCaller,
     key: IdempotencyKey = None,
 ) -> EnrolledAnswer:
-    """All clips are enrolled, or none, and all must be one voice. The audio itself is not kept, only its embedding and its quality."""
+    """All clips are enrolled, or none, and all must be one voice. The audio itself is not kept, only its embedding, its
+    fingerprint and its quality."""
     is_forced = form.is_forced
     if is_forced:
         require_scope("force", caller)

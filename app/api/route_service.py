@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import examples
-from app.api.dependencies import TheMetrics, TheService
+from app.api.dependencies import TheDrain, TheMetrics, TheService
 from app.api.metrics import CONTENT_TYPE
 from app.api.model_schema import ModelAnswer
 from app.api.openapi import ALWAYS, KEYED, OPEN, answers, needs
 from app.api.schemas import Live, Ready
-from app.errors import ModelNotReady, StoreError
-
-log = logging.getLogger("vouch")
+from app.errors import ModelNotReady
 
 router = APIRouter()
 
@@ -54,20 +51,18 @@ async def livez() -> Live:
     summary="Can it serve?",
     responses=answers(
         200,
-        "The encoder is loaded, the gallery built, and the store answers.",
+        "The encoder is loaded, the store answers, and the gallery holds whom the store says is enrolled.",
         {"status": "ready"},
         *ALWAYS,
         ModelNotReady,
     ),
     openapi_extra=OPEN,
 )
-def readyz(service: TheService) -> Ready:
+def readyz(service: TheService, drain: TheDrain) -> Ready:
     """Send no traffic here while this fails."""
-    try:
-        service.store.check()
-    except StoreError as error:
-        log.error("the store failed its check", exc_info=error)
-        raise ModelNotReady("The store does not answer.") from error
+    if drain.has_begun:
+        raise ModelNotReady("The service is stopping, and will take no new calls soon.")
+    service.use_cases.readiness.check()
     return Ready(status="ready")
 
 

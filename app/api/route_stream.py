@@ -4,7 +4,7 @@
 → audio                                                 binary, as it comes
 ← {"type": "running", "llr": 1.9, "speech_s": 1.2, …}   text, each time the recording was heard anew
 → {"end": true}                                         text, where nothing more comes
-← {"type": "final", "verification": {…}}                text, last; or {"type": "problem", …}
+← {"type": "final", "verification": {…}}                text, last; or {"type": "problem", "problem": {…}}
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from app.api.stream_audio import StreamedAudio, StreamStart
 from app.errors import ModelNotReady, Overloaded
 from app.usecases.verify_stream import StreamLook
 from model.decision import OperatingPoint
-from model.errors import AudioError, InvalidArgument, VouchError
+from model.errors import AudioError, InvalidArgument
 
 router = APIRouter()
 
@@ -60,6 +60,7 @@ async def verify_stream(websocket: WebSocket, speaker_id: Annotated[SpeakerId, P
             raise ModelNotReady("The service is starting or stopping.")
         final = await _Stream(websocket, service, caller, speaker_id).run()
         outcome = final.result.decision.outcome
+        websocket.app.state.metrics.voice.count_verification("verify", final.result)
         answer = VerificationAnswer.of(rounding.verification(final.result, caller), service.facts, request_id)
         await _say(websocket, StreamFinal(type="final", verification=answer).model_dump_json())
         await websocket.close()
@@ -69,7 +70,7 @@ async def verify_stream(websocket: WebSocket, speaker_id: Annotated[SpeakerId, P
         problem = told_to(error, request_id)
         outcome = str(problem["code"])
         with suppress(Left):
-            await _say(websocket, json.dumps({"type": "problem", **problem}))
+            await _say(websocket, json.dumps({"type": "problem", "problem": problem}))
             await websocket.close(INTERNAL_ERROR if problem["status"] >= 500 else POLICY_VIOLATION)
     finally:
         if isinstance(service, Service):
@@ -197,7 +198,7 @@ def _parsed_start(text: str) -> StreamStart:
 
 def _says_end(text: str | None) -> bool:
     try:
-        return json.loads(text or "") == {"end": True}
+        return bool(json.loads(text or "") == {"end": True})
     except ValueError:
         return False
 

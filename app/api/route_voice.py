@@ -7,7 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from app.api import examples, rounding
-from app.api.dependencies import RequestId, SpeakerIdInPath, Tenant, TheCaller, TheService, TheWorker, upload
+from app.api.dependencies import (
+    RequestId,
+    SpeakerIdInPath,
+    Tenant,
+    TheCaller,
+    TheMetrics,
+    TheService,
+    TheWorker,
+    upload,
+)
 from app.api.forms import OPERATING_POINT, TOP_K, FileField, Form, FormShape
 from app.api.openapi import HEARD, STORED, answers, needs
 from app.api.schemas import EmbeddingAnswer, IdentificationAnswer, VerificationAnswer
@@ -38,11 +47,13 @@ async def compare(
     worker: TheWorker,
     caller: TheCaller,
     request_id: RequestId,
+    metrics: TheMetrics,
 ) -> VerificationAnswer:
     """Nothing is stored. Too little speech or too much noise is `inconclusive`, with reasons, not an error."""
     result = await worker.run(
         lambda: service.use_cases.compare(form.file("audio_a"), form.file("audio_b"), form.operating_point)
     )
+    metrics.voice.count_verification("compare", result)
     return VerificationAnswer.of(rounding.verification(result, caller), service.facts, request_id)
 
 
@@ -69,11 +80,15 @@ async def verify(
     worker: TheWorker,
     caller: TheCaller,
     request_id: RequestId,
+    metrics: TheMetrics,
 ) -> VerificationAnswer:
-    """The speaker must be `enrolled`. The clip is compared with the speaker's reference, and not kept."""
+    """The speaker must be `enrolled`. The clip is compared with the speaker's reference, and nothing of it is kept but a
+    fingerprint, by which it is known when it is sent again.
+    """
     result = await worker.run(
         lambda: service.use_cases.verify(caller.tenant, speaker_id, form.file("audio"), form.operating_point)
     )
+    metrics.voice.count_verification("verify", result)
     return VerificationAnswer.of(rounding.verification(result, caller), service.facts, request_id)
 
 
@@ -90,12 +105,14 @@ async def identify(
     worker: TheWorker,
     caller: TheCaller,
     request_id: RequestId,
+    metrics: TheMetrics,
 ) -> IdentificationAnswer:
     """Searches every `enrolled` speaker. `accept` needs the threshold plus ln(speakers searched), and a clear lead."""
     top_k = form.top_k
     result = await worker.run(
         lambda: service.use_cases.identify(caller.tenant, form.file("audio"), top_k, form.operating_point)
     )
+    metrics.voice.count_identification(result)
     seen = rounding.identification(result, caller, service.use_cases.judge.prior)
     return IdentificationAnswer.of(seen, service.facts, request_id)
 

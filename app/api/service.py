@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.api.uploads import UploadLimits, UploadMemory
-from app.ports import SpeakerStore, WorkQueue
+from app.ports import WorkQueue
 from app.records import ModelFacts
 from app.usecases.catalogue import UseCases
 
@@ -16,8 +16,6 @@ class Service:
 
     use_cases: UseCases
     facts: ModelFacts
-    store: SpeakerStore
-    """For the readiness probe only; routes go through the use cases."""
     work: WorkQueue
     upload_limits: UploadLimits
     upload_memory: UploadMemory

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.usecases.agreement import Agreement
 from app.usecases.auditing import Auditor
 from app.usecases.compare import Compare
 from app.usecases.consistency import ConsistencyRule
@@ -17,6 +18,7 @@ from app.usecases.identify import Identify
 from app.usecases.judging import Judge
 from app.usecases.keys import ApiKeys
 from app.usecases.listening import Listener
+from app.usecases.readiness import Readiness
 from app.usecases.replays import ReplayRule
 from app.usecases.speakers import Speakers
 from app.usecases.standing import StandingRule
@@ -36,6 +38,8 @@ class UseCases:
     speakers: Speakers
     embed: Embed
     sync: GallerySync
+    agreement: Agreement
+    readiness: Readiness
     rule: StandingRule
     judge: Judge
     keys: ApiKeys
@@ -66,6 +70,7 @@ def assemble(
     replays = ReplayRule(store.fingerprints, replay_policy)
     audit = Auditor(trail)
     verify = Verify(listener, judge, store, rule, replays, audit)
+    agreement = Agreement(store, gallery, rule, sync)
     return UseCases(
         compare=Compare(listener, judge, replays),
         enroll=Enroll(
@@ -78,6 +83,8 @@ def assemble(
         speakers=Speakers(store, audit),
         embed=Embed(replace(listener, takes_fingerprints=False), embeddings_enabled, audit),
         sync=sync,
+        agreement=agreement,
+        readiness=Readiness(store, gallery, embedder.encoder_id, agreement),
         rule=rule,
         judge=judge,
         keys=keys,

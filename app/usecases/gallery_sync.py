@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 
+from app.errors import StoreError
 from app.ports import Gallery, SpeakerStore
-from app.records import ReferenceBatch
+from app.records import ReferenceBatch, SpeakerKey
 from app.usecases.standing import StandingRule
 
 _log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_S = 3.0
 """Between two lines that say how far a rebuild has come."""
+
+MAX_SETTLED_SINGLY = 1000
+"""Reading everybody holds up whoever enrols or erases, for tens of seconds at a million."""
 
 
 class GallerySync:
@@ -39,6 +44,17 @@ class GallerySync:
         """Fills the gallery from the store with every speaker who can be identified, and says so in the log."""
         with self._lock:
             self._gallery.rebuild(self._enrolled())
+
+    def settle(self, speakers: Collection[SpeakerKey]) -> None:
+        """Sets these to what the store holds now, or everybody where they are many. Who cannot be read is in the gallery
+        no more.
+        """
+        if len(speakers) > MAX_SETTLED_SINGLY:
+            self.rebuild()
+            return
+        for tenant, number in speakers:
+            with suppress(StoreError):  # of this speaker's rows, or of a store that the others will not get past either
+                self.refresh(tenant, number)
 
     def refresh(self, tenant: str, number: int) -> None:
         """Sets one speaker to what the store holds now."""

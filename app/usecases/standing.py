@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import ModelMismatch, NotEnrolled
-from app.records import ReferenceBatch, Speaker, SpeakerStatus
+from app.records import Speaker, SpeakerStatus, StandingBatch
 
 
 class Enrolling(Protocol):
@@ -50,7 +50,7 @@ class StandingRule:
             return Standing("enrolling", self.enroll_min_speech_s - voice.speech_s)
         return Standing("enrolled", 0.0)
 
-    def is_enrolled(self, batch: ReferenceBatch) -> NDArray[np.bool_]:
+    def is_enrolled(self, batch: StandingBatch) -> NDArray[np.bool_]:
         """(n,): for whom `of` says `enrolled`. A test holds the two together."""
         return (
             batch.is_of(self.encoder_id) & (batch.enrollment_counts > 0) & ~(batch.speech_s < self.enroll_min_speech_s)

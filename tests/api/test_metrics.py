@@ -30,7 +30,7 @@ from fakes import FakeSpeakerStore
 from model.waveform import Waveform
 from samples import ENCODER_ID, MASTER
 
-HEARD = ["queue", "decode", "quality", "encode"]
+HEARD = ["queue", "decode", "quality", "encode", "replay"]
 ROUTES = {
     "POST /v1/compare",
     "GET /v1/compare",
@@ -151,7 +151,7 @@ def test_metrics_count_what_was_sent(real: DocumentedClient) -> None:
         ("POST", "/v1/identify", "200"): 3,
         ("GET", "/v1/speakers/{speaker_id}", "404"): 1,
     }
-    n_stages = {"queue": 4, "decode": 4, "quality": 4, "encode": 4, "search": 3, "store": 6}
+    n_stages = {"queue": 4, "decode": 4, "quality": 4, "encode": 4, "replay": 4, "search": 3, "store": 6}
     assert values["vouch_stage_seconds_count"] == {(name,): n for name, n in n_stages.items()}
     assert {labels[1] for labels in values["vouch_stage_seconds_bucket"]} == set(STAGES)
     for name in STAGES:
@@ -272,8 +272,9 @@ def test_a_request_does_not_get_the_times_of_another_that_runs_meanwhile(tmp_pat
                 assert self.go_on.wait(timeout=20)
             return super().embed(waveform)
 
-    embedder = WaitsForMallory()
-    with serving(parts(tmp_path / "vouch.db", embedder=embedder)) as client, ThreadPoolExecutor(1) as callers:
+    embedder, work = WaitsForMallory(), ThreadWorkQueue(4, 8)  # more than mallory's two clips can hold up
+    components = parts(tmp_path / "vouch.db", embedder=embedder, work=work)
+    with serving(components) as client, ThreadPoolExecutor(1) as callers:
         enroll(client, "alice")
         waiting = callers.submit(client.post, "/v1/compare", files=pair(clip("mallory"), clip("mallory")))
         try:

@@ -38,6 +38,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "VOUCH_DATA_DIR": str(folder / "data"),
         "VOUCH_DEVICE": "cpu",
         "VOUCH_WORKERS": "1",
+        "VOUCH_DRAIN_S": "0",
         "VOUCH_MAX_UPLOAD_MB": "1",
     }
 
@@ -117,6 +118,50 @@ def test_told_to_stop_it_answers_whoever_is_there_and_nobody_else(environ: dict[
         for decoder in decoders:
             os.kill(decoder, signal.SIGCONT)
         assert [one.result()[0] for one in calls] == [200] * len(calls)
+
+
+def test_told_to_stop_it_is_not_ready_and_serves_until_it_is_told_again(environ: dict[str, str]) -> None:
+    """As a balancer sees it, which has a connection open and asks for the readiness."""
+    with served(environ | {"VOUCH_DRAIN_S": "600"}, "--port", "0") as (port, lines, pid):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read()
+        os.kill(pid, signal.SIGTERM)
+        while call(port, "GET", "/readyz")[0] == 200:
+            time.sleep(0.01)  # another process: there is nothing to wait on but its answer
+        status, refused = call(port, "GET", "/readyz")
+        assert (status, refused["code"]) == (503, "model_not_ready")
+        assert "is stopping" in str(refused["detail"])
+        connection.request("GET", "/v1/model")
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("Connection")) == (200, "close")
+        connection.close()
+        assert call(port, "GET", "/livez")[0] == 200
+    assert "told to stop: no longer ready; new calls are taken for 600 s more" in lines[-1]
+
+
+def test_on_an_interrupt_it_waits_for_no_balancer(environ: dict[str, str]) -> None:
+    with served(environ | {"VOUCH_DRAIN_S": "600"}, "--port", "0") as (_, lines, pid):
+        os.kill(pid, signal.SIGINT)
+    assert "Finished server process" in lines[-1]
+    assert "told to stop" not in lines[-1]
+
+
+def test_after_the_drain_it_stops_by_itself(environ: dict[str, str]) -> None:
+    with served(environ | {"VOUCH_DRAIN_S": "0.3"}, "--port", "0") as (port, lines, _):
+        assert call(port, "GET", "/readyz")[0] == 200
+    assert "new calls are taken for 0.3 s more" in lines[-1]
+    assert "Finished server process" in lines[-1]
+
+
+def test_as_json_every_line_is_an_object_the_servers_own_too(environ: dict[str, str]) -> None:
+    with served(environ | {"VOUCH_LOG_FORMAT": "json"}, "--port", "0") as (port, lines, _):
+        assert call(port, "GET", "/livez", X_Request_ID="trace-1")[0] == 200
+    found = [json.loads(line) for line in "".join(lines).splitlines()]
+    assert {"time", "level", "logger", "message"} <= set.intersection(*(set(line) for line in found))
+    assert {line["logger"] for line in found} >= {"vouch", "vouch.access", "uvicorn.error", "app.usecases.gallery_sync"}
+    (access,) = (line for line in found if line["logger"] == "vouch.access")
+    assert (access["route"], access["status"], access["request_id"]) == ("/livez", 200, "trace-1")
 
 
 def test_one_database_has_one_service(environ: dict[str, str]) -> None:

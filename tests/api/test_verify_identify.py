@@ -74,7 +74,7 @@ def test_identifying_among_nobody(client: DocumentedClient) -> None:
     body = identify(client, clip())
     assert (body["decision"], body["reasons"], body["candidates"]) == ("reject", ["empty_gallery"], [])
     assert body["threshold"]["score"] is None
-    assert set(body) == {"decision", "reasons", "candidates", "threshold", "audio", "model", "request_id"}
+    assert set(body) == {"decision", "reasons", "flags", "candidates", "threshold", "audio", "model", "request_id"}
 
 
 def test_identifying_ranks_persons_best_first(client: DocumentedClient) -> None:

@@ -170,6 +170,7 @@ def test_what_is_read_only_is_named(data: Path) -> None:
 
 def test_a_database_cut_off_anywhere_is_refused(data: Path) -> None:
     database = data / "vouch.db"
+    sqlite(database, "VACUUM")  # no page is free then, of which a part could be missed without loss
     whole = database.read_bytes()
     places = {0, 1, 99, 100, 4095, 4096, len(whole) - 4096, len(whole) - 1, *range(0, len(whole), len(whole) // 25)}
     for n_bytes in sorted(places):

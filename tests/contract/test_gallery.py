@@ -57,6 +57,7 @@ def test_a_gallery_of_several_shards_is_one() -> None:
     is_there = np.arange(n) % 3 != 0
     is_there[[0, 3, n - n % 3]] = True
     assert gallery.size(ME) == is_there.sum()
+    np.testing.assert_array_equal(np.sort(gallery.numbers()[ME]), np.flatnonzero(is_there))
     for probe in (*random_embeddings(3, 5), *changed):
         scores = np.where(is_there, stored.astype(np.float64) @ probe.astype(np.float64), -2.0)
         found = gallery.search(ME, probe, 10)
@@ -84,6 +85,20 @@ def test_the_score_is_the_cosine_whatever_the_lengths(gallery: Gallery) -> None:
     (opposite,) = gallery.search(ME, -stored, 1)
     assert opposite.score == pytest.approx(-1.0, abs=SCORE_TOLERANCE)
     assert opposite.score >= -1.0
+
+
+def test_it_tells_who_is_in_it(gallery: Gallery) -> None:
+    assert gallery.encoder_id == ENCODER_ID
+    assert gallery.numbers() == {}
+    mine, theirs = random_embeddings(1, 40), random_embeddings(2, 2)
+    gallery.rebuild([batch(references(mine))])
+    for number, embedding in zip((100, 101), theirs, strict=True):
+        gallery.upsert(new_reference(number, embedding, tenant=OTHER))
+    gallery.remove(ME, range(0, 40, 2))
+    gallery.upsert(new_reference(4, mine[4]))
+    gallery.upsert(new_reference(5, mine[6]))
+    found = {tenant: sorted(held.tolist()) for tenant, held in gallery.numbers().items()}
+    assert found == {ME: sorted([4, *range(1, 40, 2)]), OTHER: [100, 101]}
 
 
 def test_a_small_gallery_gives_few_candidates(gallery: Gallery) -> None:

@@ -132,7 +132,7 @@ def test_a_copy_of_an_older_release_is_swept_by_what_the_present_database_knows(
     plain = new_enrollment(1).embedding.tobytes().hex()
     sqlite(
         backup,
-        *(f"DROP TABLE {name}" for name in ("secrets", "erasures", "idempotency", "api_keys")),
+        *(f"DROP TABLE {name}" for name in ("secrets", "erasures", "idempotency", "api_keys", "fingerprints")),
         f"UPDATE enrollments SET embedding = x'{plain}'",
         "ALTER TABLE speakers DROP COLUMN data_key",
         "DROP INDEX ix_speakers_consent_expires_at",

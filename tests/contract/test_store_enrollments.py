@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from app.errors import EnrollmentNotFound, ModelMismatch
 from app.ports import SpeakerStore
 from app.records import DEFAULT_TENANT as ME
-from app.records import Idempotency, Reference
+from app.records import Idempotency, Reference, StandingBatch
 from model.errors import InconsistentVoice, InvalidArgument
 from model.scoring import reference
 from samples import ENCODER_ID, create, enroll, new_enrollment, speaker_ids
@@ -164,6 +165,36 @@ def test_references_are_of_everybody_with_an_enrollment(store: SpeakerStore) -> 
     assert n_found == 3
     assert set(speaker_ids(store, store.references())) == {(ME, "alice"), (ME, "bob"), (OTHER, "alice")}
     assert store.count_speakers() == 4
+
+
+def test_standings_are_what_the_references_say(store: SpeakerStore) -> None:
+    create(store, "alice", "bob", "nobody yet")
+    create(store, "alice", tenant=OTHER)
+    enroll(store, "alice", 1, 2)
+    store.add_enrollments(ME, "bob", "encoder-b", [new_enrollment(3, n_embedding=24)])
+    enroll(store, "alice", 4, tenant=OTHER)
+
+    def rows(batches: Iterable[StandingBatch]) -> list[tuple[str, int, str, int, float]]:
+        return sorted(
+            row
+            for one in batches
+            for row in zip(
+                one.tenants,
+                one.numbers.tolist(),
+                one.encoder_ids,
+                one.enrollment_counts.tolist(),
+                one.speech_s.tolist(),
+                strict=True,
+            )
+        )
+
+    found = rows(store.standings())
+    assert [row[:4] for row in found] == [row[:4] for row in rows(store.references())]
+    assert [row[4] for row in found] == pytest.approx([row[4] for row in rows(store.references())])
+    assert len(found) == 3
+    for tenant, name in ((ME, "alice"), (ME, "bob"), (OTHER, "alice")):
+        store.erase_speaker(tenant, name)
+    assert rows(store.standings()) == []
 
 
 def test_references_are_found_by_number_within_a_tenant(store: SpeakerStore) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import GRACE_S
+from app.server import GRACE_S
 from app.settings import Settings, is_loopback, load_settings, variable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +86,7 @@ def test_compose_writes_to_the_volume_and_to_tmp_only() -> None:
 def test_compose_waits_longer_at_stop_than_the_service_does() -> None:
     grace = re.search(r"stop_grace_period: (\d+)s", COMPOSE)
     assert grace is not None
-    assert int(grace[1]) > GRACE_S
+    assert int(grace[1]) > Settings().drain_s + GRACE_S
 
 
 def test_the_image_runs_a_program_of_the_package_as_an_unprivileged_user() -> None:

@@ -19,6 +19,8 @@ import pytest
 import shipped
 import signals
 from app.adapters.decoder_pool import DecoderPool
+from app.adapters.decoder_process import DecoderProcess
+from app.errors import ModelNotReady
 from model.decoding import DecodingLimits, decode
 from model.errors import AudioError, AudioTooLong, CorruptAudio, UnsupportedAudio
 
@@ -78,6 +80,49 @@ def lone_child() -> Iterator[tuple[DecoderPool, int]]:
         pool.close()
 
 
+class Gate:
+    """Starts children, and after the first `n_free` only once it is open."""
+
+    def __init__(self, n_free: int) -> None:
+        self.open = threading.Event()
+        self.pids: list[int] = []
+        self.refusals: list[OSError] = []
+        """Of the starts to come, one each."""
+        self._n_free = n_free
+
+    def __call__(self, limits: DecodingLimits) -> DecoderProcess:
+        if len(self.pids) >= self._n_free:
+            assert self.open.wait(timeout=30)
+            if self.refusals:
+                raise self.refusals.pop()
+        before = children_of(os.getpid())
+        child = DecoderProcess(limits)
+        self.pids += children_of(os.getpid()) - before
+        return child
+
+
+@contextmanager
+def gated(n_children: int, **arguments: int) -> Iterator[tuple[DecoderPool, Gate]]:
+    """A pool whose first children started, and whose next ones wait for the gate."""
+    gate = Gate(n_children)
+    pool = DecoderPool(LIMITS, n_children, start=gate, **arguments)
+    try:
+        yield pool, gate
+    finally:
+        gate.open.set()
+        pool.close()
+
+
+def kill_over_a_clip(pool: DecoderPool, pid: int) -> None:
+    """Its caller's error, after which the pool needs another child."""
+    os.kill(pid, signal.SIGSTOP)  # so that it has the file when it dies
+    deadly = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+    deadly.start()
+    with pytest.raises(CorruptAudio, match="could not survive the file"):
+        pool.decode(UPLOADS["flac"])
+    deadly.join()
+
+
 def has_ended(pid: int, within_s: float = 20.0) -> bool:
     """Waits for a process that need not be a child of this one."""
     try:
@@ -124,18 +169,68 @@ def test_a_child_that_died_while_idle_costs_nobody_anything() -> None:
         os.kill(pid, signal.SIGKILL)
         assert has_ended(pid)
         assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert pool.n_deaths == 0, "no upload killed it"
 
 
 @linux_only
 def test_a_child_that_dies_of_a_file_costs_its_caller_an_error() -> None:
     with lone_child() as (pool, pid):
-        os.kill(pid, signal.SIGSTOP)  # so that it has the file when it dies
-        deadly = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
-        deadly.start()
-        with pytest.raises(CorruptAudio, match="could not survive the file"):
-            pool.decode(UPLOADS["flac"])
-        deadly.join()
+        kill_over_a_clip(pool, pid)
         assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert pool.n_deaths == 1
+
+
+@linux_only
+def test_nobody_waits_for_the_successor_of_a_dead_child_while_another_lives() -> None:
+    with gated(2) as (pool, gate):
+        last = gate.pids[-1]
+        os.kill(last, signal.SIGKILL)
+        assert has_ended(last)
+        for _ in range(3):
+            assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+
+
+@linux_only
+def test_the_caller_whose_file_killed_a_child_does_not_wait_for_its_successor() -> None:
+    with gated(1) as (pool, gate):
+        kill_over_a_clip(pool, gate.pids[0])  # which returns although no child may start
+        gate.open.set()
+        assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+
+
+@linux_only
+def test_a_child_that_had_its_clips_decodes_until_its_successor_is_ready() -> None:
+    with gated(1, max_clips=2) as (pool, gate):
+        (pid,) = gate.pids
+        for _ in range(6):
+            assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert gate.pids == [pid]
+        gate.open.set()
+        for _ in range(10_000):
+            assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+            if pid not in decoders():
+                break
+        assert pid not in decoders()
+        assert gate.pids[1] in decoders()
+
+
+@linux_only
+def test_where_no_child_can_be_started_the_caller_is_told_and_the_next_clip_tries_again() -> None:
+    with gated(1) as (pool, gate):
+        gate.refusals = [OSError("no process left")] * 2
+        gate.open.set()
+        kill_over_a_clip(pool, gate.pids[0])
+        with pytest.raises(ModelNotReady, match="No decoder can be started now"):
+            pool.decode(UPLOADS["flac"])
+        assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+
+
+@linux_only
+def test_closing_ends_a_successor_that_is_being_started() -> None:
+    with gated(1, max_clips=1) as (pool, gate):
+        pool.decode(UPLOADS["flac"])
+    assert len(gate.pids) == 2
+    assert all(has_ended(pid) for pid in gate.pids)
 
 
 @linux_only
@@ -146,6 +241,7 @@ def test_a_child_that_takes_too_long_is_ended_and_replaced() -> None:
             pool.decode(UPLOADS["flac"])
         assert has_ended(pid)
         assert len(pool.decode(UPLOADS["flac"]).samples) == 16_000
+        assert pool.n_deaths == 1
 
 
 @linux_only

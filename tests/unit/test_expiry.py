@@ -12,9 +12,9 @@ import fake_audio
 from api_client import audio, enroll, problem, serving
 from app.audit import EXPIRY
 from app.errors import StoreError
-from app.main import every
 from app.records import DEFAULT_TENANT as ME
 from app.usecases.auditing import Auditor
+from app.usecases.chores import every
 from app.usecases.expiry import N_AT_ONCE, Expiry
 from fake_audio import clip
 from fakes import FakeAuditTrail, FakeGallery, FakeSpeakerStore
@@ -110,7 +110,7 @@ def test_a_chore_is_done_again_and_again_also_after_it_failed(caplog: pytest.Log
             if len(done) == 1:
                 raise RuntimeError("a bug")
 
-        chore = asyncio.create_task(every(0.001, work))
+        chore = asyncio.create_task(every(lambda: 0.001, work))
         await asyncio.wait_for(enough.wait(), 30)
         chore.cancel()
 
