@@ -46,10 +46,12 @@ class StreamedAudio:
         self._data = bytearray()
 
     @property
-    def seconds(self) -> float | None:
-        """None of a file, which only a decoder can tell."""
-        rate_hz = self._start.sample_rate_hz
-        return None if rate_hz is None else len(self._data) / (PCM_BYTES * self._start.channels * rate_hz)
+    def n_bytes(self) -> int:
+        return len(self._data)
+
+    def n_bytes_in(self, seconds: float) -> int:
+        """0 of a file, of which only a decoder can tell."""
+        return round(seconds * (self._start.sample_rate_hz or 0)) * PCM_BYTES * self._start.channels
 
     def add(self, data: bytes) -> None:
         """Raises AudioTooLarge, AudioTooLong or Overloaded."""
@@ -57,7 +59,7 @@ class StreamedAudio:
         self._data += data
         if len(self._data) > self._max_bytes:
             raise AudioTooLarge(f"The stream is larger than {self._max_bytes} bytes (VOUCH_MAX_UPLOAD_MB).")
-        if self.seconds is not None and self.seconds > self._max_s:
+        if self._start.sample_rate_hz and len(self._data) > self.n_bytes_in(self._max_s):
             raise AudioTooLong(f"The stream lasts longer than {self._max_s:g} s (VOUCH_MAX_AUDIO_S).")
 
     def file(self) -> bytes:

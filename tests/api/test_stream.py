@@ -227,9 +227,11 @@ def test_a_stream_is_one_entry_in_the_trail() -> None:
 
 
 def test_another_site_s_page_cannot_listen(client: DocumentedClient) -> None:
-    with pytest.raises(WebSocketDenialResponse) as refused:
-        with client.websocket_connect(PATH, headers={"Origin": "https://evil.example"}):
-            pass
+    with (
+        pytest.raises(WebSocketDenialResponse) as refused,
+        client.websocket_connect(PATH, headers={"Origin": "https://evil.example"}),
+    ):
+        pass
     assert refused.value.status_code == 403
     assert refused.value.headers["X-Request-ID"]
 
@@ -240,9 +242,11 @@ def test_a_browser_s_key_is_among_the_protocols() -> None:
         enroll(client, "alice")
         key = own.keys.create("n", "default", ["verify"]).text
         for offered, status in (([], 401), (["vouch.v1", "vouch.key.vouch_0_0"], 401)):
-            with pytest.raises(WebSocketDenialResponse) as refused:
-                with client.websocket_connect(PATH, subprotocols=offered):
-                    pass
+            with (
+                pytest.raises(WebSocketDenialResponse) as refused,
+                client.websocket_connect(PATH, subprotocols=offered),
+            ):
+                pass
             assert refused.value.status_code == status
         with streaming(client, subprotocols=["vouch.v1", f"vouch.key.{key}"]) as stream:
             assert stream.accepted_subprotocol == "vouch.v1"
