@@ -1,4 +1,4 @@
-"""Where the service is, and the key that opens it."""
+"""Where the service is, the key that opens it, and how it is reached."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urlsplit
+
+import httpx2
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _KEY = re.compile(r"[\x21-\x7e]+")
@@ -51,14 +54,27 @@ class Address:
         return "/".join([self.url, *(quote(segment, safe="") for segment in path)])
 
 
+def http_options(address: Address, timeout_s: float) -> dict[str, Any]:
+    """What both clients of the HTTP library are made with."""
+    return {
+        "timeout": httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
+        # A proxy would be asked for its own loopback.
+        "trust_env": not address.is_loopback,
+        # Well before a server closes an idle connection: a verification that went into a closing one is not sent again.
+        "limits": httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0),
+        # The key is for the address that was named, and for no other.
+        "follow_redirects": False,
+    }
+
+
 def _check_url(url: str) -> None:
-    wanted = f"it must be such as {DEFAULT_URL}"
+    if "@" in url:
+        # Not shown: it may be a password.
+        raise ValueError("The service's URL holds a user name or a password; give the API key as `key` instead.")
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise ValueError(f"The service's URL is {url!r}; {wanted}.") from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("The service's URL holds a user name or a password; give the API key as `key` instead.")
-    if not is_address or parts.query or parts.fragment:
-        raise ValueError(f"The service's URL is {url!r}; {wanted}.")
+        is_address = False
+    if not is_address or "?" in url or "#" in url:
+        raise ValueError(f"The service's URL is {url!r}; it must be such as {DEFAULT_URL}.")

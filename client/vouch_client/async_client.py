@@ -9,11 +9,11 @@ from typing import ParamSpec, Self, TypeVar, Unpack
 import httpx2
 
 from vouch_client import calls
-from vouch_client.address import Address
+from vouch_client.address import Address, http_options
 from vouch_client.calls import Call
 from vouch_client.clips import Clip
 from vouch_client.errors import NotReady, Unreachable
-from vouch_client.exchange import Outcome, Step, Wait, exchange, http_options
+from vouch_client.exchange import Outcome, Step, Wait, exchange
 from vouch_client.schemas import (
     EmbeddingAnswer,
     EnrolledAnswer,

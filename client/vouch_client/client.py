@@ -9,11 +9,11 @@ from typing import Self, TypeVar, Unpack
 import httpx2
 
 from vouch_client import calls
-from vouch_client.address import Address
+from vouch_client.address import Address, http_options
 from vouch_client.calls import Call
 from vouch_client.clips import Clip
 from vouch_client.errors import NotReady, Unreachable
-from vouch_client.exchange import Outcome, Step, Wait, exchange, http_options
+from vouch_client.exchange import Outcome, Step, Wait, exchange
 from vouch_client.schemas import (
     EmbeddingAnswer,
     EnrolledAnswer,
@@ -53,6 +53,7 @@ class Vouch:
 
         `timeout` is in seconds, for each of connecting, sending and waiting for an answer. `retries` is how often more a
         call is sent, at most, where the service asks to come back (429 and 503 with Retry-After) or does not answer.
+        `transport` and `sleep` stand in for the network and the clock. Raises ValueError for what is no URL or no key.
         """
         self._address = Address.of(url, key)
         self._retries = retries

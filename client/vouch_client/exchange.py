@@ -9,14 +9,14 @@ from __future__ import annotations
 import random
 from collections.abc import Generator
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import httpx2
 
 from vouch_client.address import Address
+from vouch_client.answers import read, retry_after_s
 from vouch_client.calls import Call, Resend
-from vouch_client.errors import PROBLEMS, Problem, UnknownAnswer, Unreachable
+from vouch_client.errors import Unreachable
 
 T = TypeVar("T")
 
@@ -40,34 +40,22 @@ Outcome = httpx2.Response | httpx2.RequestError | None
 
 def exchange(call: Call[T], address: Address, retries: int) -> Generator[Step, Outcome, T]:
     """Yields steps and returns what the call is for. Raises VouchError."""
-    n_left = 0 if call.resend is Resend.NEVER else retries
-    for n_done in count():
+    n_retries = 0 if call.resend is Resend.NEVER else retries
+    n_done = 0
+    while True:
         outcome = yield _request(call, address)
         if isinstance(outcome, httpx2.Response):
             wait_s = _told_wait(outcome)
-            if wait_s is None or n_done >= n_left:
-                return _read(call, outcome)
+            if wait_s is None or n_done >= n_retries:
+                return read(call, outcome)
         else:
             assert outcome is not None, "a request has an outcome"
             was_sent = not isinstance(outcome, _UNSENT)
-            if n_done >= n_left or (was_sent and call.resend is not Resend.ALWAYS):
+            if n_done >= n_retries or (was_sent and call.resend is not Resend.ALWAYS):
                 raise _unreachable(call, address, outcome, was_sent) from outcome
             wait_s = _backoff(n_done)
         yield Wait(wait_s)
-    raise AssertionError("count has no end")
-
-
-def http_options(address: Address, timeout_s: float) -> dict[str, Any]:
-    """What both clients of the HTTP library are made with."""
-    return {
-        "timeout": httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
-        # A proxy would be asked for its own loopback.
-        "trust_env": not address.is_loopback,
-        # Well before a server closes an idle connection: a verification that went into a closing one is not sent again.
-        "limits": httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0),
-        # The key is for the address that was named, and for no other.
-        "follow_redirects": False,
-    }
+        n_done += 1
 
 
 def _request(call: Call[Any], address: Address) -> httpx2.Request:
@@ -90,14 +78,9 @@ def _request(call: Call[Any], address: Address) -> httpx2.Request:
 
 def _told_wait(response: httpx2.Response) -> float | None:
     """The seconds after which the service wants the same call again; None where it does not, or too late to wait for."""
-    told_s = _retry_after_s(response)
+    told_s = retry_after_s(response)
     is_asked = response.status_code in (429, 503) and told_s is not None and told_s <= MAX_WAIT_S
     return told_s if is_asked else None
-
-
-def _retry_after_s(response: httpx2.Response) -> float | None:
-    told = response.headers.get("Retry-After", "")
-    return float(told) if told.isascii() and told.isdigit() else None
 
 
 def _backoff(n_done: int) -> float:
@@ -112,42 +95,3 @@ def _unreachable(call: Call[Any], address: Address, error: httpx2.RequestError, 
             f"{address.url} did not answer ({why}); it may have done what {call.method} asked for.", was_sent=True
         )
     return Unreachable(f"{address.url} cannot be reached ({why}). Does the service run there?", was_sent=False)
-
-
-def _read(call: Call[T], response: httpx2.Response) -> T:
-    if not response.is_success:
-        raise _problem(response)
-    if response.status_code == 204:
-        return cast(T, None)
-    body = _json_object(response)
-    if body is None or (call.within is not None and call.within not in body):
-        raise _unknown(response)
-    return cast(T, body if call.within is None else body[call.within])
-
-
-def _problem(response: httpx2.Response) -> Problem | UnknownAnswer:
-    body = _json_object(response) or {}
-    if not all(isinstance(body.get(name), str) for name in ("code", "detail", "request_id")):
-        return _unknown(response)
-    return PROBLEMS.get(body["code"], Problem)(
-        detail=body["detail"],
-        status=response.status_code,
-        code=body["code"],
-        request_id=body["request_id"],
-        errors=body.get("errors") or (),
-        retry_after_s=_retry_after_s(response),
-    )
-
-
-def _json_object(response: httpx2.Response) -> dict[str, Any] | None:
-    try:
-        body = response.json()
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _unknown(response: httpx2.Response) -> UnknownAnswer:
-    status, kind = response.status_code, response.headers.get("Content-Type", "no type")
-    said = f"a redirect to {response.headers['Location']}" if response.has_redirect_location else f"{status}, {kind}"
-    return UnknownAnswer(f"The answer was {said}, and none of Vouch's. Is the URL the service's own?", status=status)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import httpx2
@@ -15,7 +19,32 @@ from vouch_client import BadClip, Problem, TryLater, UnknownAnswer, Unreachable,
 from vouch_client.errors import PROBLEMS, InvalidArgument
 from vouch_clients import InProcess, Kind, Script, connect
 
+NOBODY = "http://127.0.0.1:9"
 KEY = f"vouch_0f3c9a61d27be584_{'5e' * 32}"
+
+
+@contextmanager
+def leaving() -> Iterator[tuple[str, list[str]]]:
+    """A server that reads each request and closes the connection; yields its URL and the paths it is asked for."""
+    paths = list[str]()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            paths.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.close_connection = True
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", paths
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize("code", SERVICE_KINDS)
@@ -177,9 +206,17 @@ def test_an_error_can_be_sent_to_another_process(error: VouchError) -> None:
 
 
 def test_nobody_listens() -> None:
-    with (
-        Vouch("http://127.0.0.1:9", retries=0) as vouch,
-        pytest.raises(Unreachable, match="cannot be reached") as caught,
-    ):
+    with Vouch(NOBODY, retries=0) as vouch, pytest.raises(Unreachable, match="cannot be reached") as caught:
         vouch.model()
     assert not caught.value.was_sent
+
+
+def test_a_service_that_leaves_may_have_done_its_part() -> None:
+    with leaving() as (url, paths):
+        with Vouch(url) as vouch, pytest.raises(Unreachable, match="did not answer") as caught:
+            vouch.verify("alice", b"a clip")
+        assert caught.value.was_sent
+        assert paths == ["/v1/speakers/alice/verify"]
+        with Vouch(url, sleep=lambda _: None) as vouch, pytest.raises(Unreachable):
+            vouch.enroll("alice", [b"a clip"])
+        assert paths[1:] == ["/v1/speakers/alice/enrollments"] * 3
