@@ -116,6 +116,8 @@ class SpeakerAnswer(TypedDict):
 class EnrolledAnswer(TypedDict):
     enrollments: list[EnrollmentAnswer]
     """Oldest first."""
+    flags: list[Literal["replay_suspected"]]
+    """Warnings, which by themselves leave the decision alone. `replay_suspected`: the recording was heard before."""
     speaker: SpeakerAnswer
 
 
@@ -168,6 +170,8 @@ class Threshold(TypedDict):
 class IdentificationAnswer(TypedDict):
     decision: Literal["accept", "reject", "inconclusive"]
     reasons: list[str]
+    flags: list[Literal["replay_suspected"]]
+    """Warnings, which by themselves leave the decision alone. `replay_suspected`: the recording was heard before."""
     candidates: list[CandidateAnswer]
     """One a person, best first, at most top_k."""
     threshold: Threshold
@@ -298,8 +302,8 @@ class VerificationAnswer(TypedDict):
     decision: Literal["accept", "reject", "inconclusive"]
     reasons: list[str]
     """Why it is inconclusive; empty on a plain accept or reject."""
-    flags: list[str]
-    """Warnings that leave the decision alone."""
+    flags: list[Literal["replay_suspected"]]
+    """Warnings, which by themselves leave the decision alone. `replay_suspected`: the recording was heard before."""
     score: float | None
     """null where a clip gave no embedding."""
     score_scale: Literal["cosine"]
