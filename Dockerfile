@@ -8,12 +8,13 @@
 ARG BASE=python:3.12-slim-bookworm
 
 
-# Of pyproject.toml only the dependencies matter to the slow layers below, so that no other edit of it rebuilds them.
+# Of both pyproject.toml only the dependencies matter to the slow layers below, so that no other edit rebuilds them.
 FROM ${BASE} AS requirements
 WORKDIR /requirements
 COPY pyproject.toml ./
-RUN python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
-    > all.txt \
+COPY client ./client
+RUN python3 -c 'import sys, tomllib; print(*(need for name in sys.argv[1:] for need in tomllib.load(open(name, "rb"))["project"]["dependencies"]), sep="\n")' \
+    pyproject.toml client/pyproject.toml > all.txt \
  && grep '^torch' all.txt > torch.txt
 
 
@@ -38,8 +39,9 @@ RUN tools/bin/pip --python /opt/vouch/bin/python install --no-compile -r all.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY model ./model
 COPY app ./app
+COPY client ./client
 RUN tools/bin/pip --python /opt/vouch/bin/python install --no-compile --no-deps --no-warn-script-location \
-    --root /build/program . \
+    --root /build/program ./client . \
  && /opt/vouch/bin/python -m compileall -q --invalidation-mode unchecked-hash -s /build/program /build/program/opt/vouch/lib \
  && rm /build/program/opt/vouch/bin/vouch-train
 

@@ -120,8 +120,8 @@ train: install-dev ## CORPORA='manifest:PATH …' RECIPE=default: prepare, train
 	$(BIN)/vouch-train export --encoder $(RUN) --out $(RUN)/bundle
 
 clean: ## remove the environment and every cache; data/, runs/ and bundles/ stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* mutants
-	find $(wildcard app model training tests bench) -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) build dist *.egg-info client/build client/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* mutants
+	find $(wildcard app client examples model training tests bench) -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment keeps the index that its PyTorch came from: pip would call the pair installed, whichever build it is.
 torch-index:
@@ -134,19 +134,19 @@ $(VENV)/.torch-index:
 	$(PYTHON) -m venv $(VENV)
 	@echo '$(TORCH_INDEX)' > $@
 
-# $(1) is what pip installs. Where an index was named the pair comes first, and pip then leaves it alone.
+# $(1) is what pip installs beside the client. Where an index was named the pair comes first, and pip then leaves it alone.
 define install
 	@echo 'Installing into $(VENV); PyTorch is large, and the first time takes minutes.'
 	@index="$$(cat $(VENV)/.torch-index)"; set -e; \
 	    if [ -n "$$index" ]; then echo "PyTorch from $$index"; $(BIN)/python -m pip install -q --index-url "$$index" $(TORCH_PAIR); fi
-	$(BIN)/python -m pip install -q -e '$(1)'
+	$(BIN)/python -m pip install -q -e ./client -e '$(1)'
 endef
 
-$(VENV)/.installed: pyproject.toml | $(VENV)/.torch-index
+$(VENV)/.installed: pyproject.toml client/pyproject.toml | $(VENV)/.torch-index
 	$(call install,.)
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.torch-index
+$(VENV)/.installed-dev: pyproject.toml client/pyproject.toml | $(VENV)/.torch-index
 	$(call install,.[dev])
 	$(BIN)/python -m pip install -q --no-deps $(PEERS)
 	@touch $(VENV)/.installed $@

@@ -11,7 +11,16 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
-from app.api import error_handlers, openapi, route_enrollments, route_keys, route_service, route_speakers, route_voice
+from app.api import (
+    error_handlers,
+    openapi,
+    route_enrollments,
+    route_keys,
+    route_service,
+    route_speakers,
+    route_stream,
+    route_voice,
+)
 from app.api.admission import Admission
 from app.api.draining import STATE_DRAIN, Drain
 from app.api.guard import AccessGuard
@@ -63,7 +72,10 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
     )
     app.state.metrics = metrics  # they are there before the service is
     app.state.drain = drain
-    routers = [routes.router for routes in (route_voice, route_speakers, route_enrollments, route_keys, route_service)]
+    routers = [
+        routes.router
+        for routes in (route_voice, route_stream, route_speakers, route_enrollments, route_keys, route_service)
+    ]
     upload_routes = [route for router in routers for route in router.routes if openapi.takes_form(route)]
     # The last one added is the first to see a request.
     app.add_middleware(BodyLimit, max_file_bytes=settings.max_upload_bytes, upload_routes=upload_routes)

@@ -71,6 +71,36 @@ def decide(llr: float | None, point: OperatingPoint, qualities: Sequence[Quality
     return Decision("accept" if llr >= point.llr else "reject")
 
 
+@dataclass(frozen=True)
+class EarlyRule:
+    """When a recording that goes on has said enough. Measured by bench/streaming.py, so that the errors stay those of whole
+    recordings.
+    """
+
+    accept_margin: float
+    """Natural-log LLR above the threshold."""
+    reject_margin: float
+    """Below it: somebody's first words are less like him than a stranger's are unlike."""
+    min_speech_s: float
+
+
+EARLY = EarlyRule(accept_margin=2.0, reject_margin=3.0, min_speech_s=2.0)
+"""On the half of the development speakers that did not choose it: see bench/RESULTS.md, Streaming."""
+
+
+def has_said_enough(
+    llr: float | None, point: OperatingPoint, quality: Quality, gate: QualityGate, rule: EarlyRule
+) -> bool:
+    """Whether a decision now would hardly be another one later.
+
+    A sequential test with two constant boundaries around the threshold (Wald 1945), on a ratio that is of the whole
+    recording so far, not a sum over pieces: so the boundaries are measured, not computed from error rates.
+    """
+    if llr is None or gate.reasons(quality) or quality.speech_s < rule.min_speech_s:
+        return False
+    return llr >= point.llr + rule.accept_margin or llr <= point.llr - rule.reject_margin
+
+
 def coheres(llr: float, min_llr: float) -> bool:
     """Whether a clip may join a speaker's others: `llr` is that of the clip against all of them together.
 

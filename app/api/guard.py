@@ -6,10 +6,11 @@ differ. Whatever declares nothing, an unknown path too, needs some valid key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from fastapi.routing import APIRoute
+from fastapi.routing import APIWebSocketRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Match
@@ -26,6 +27,11 @@ from app.usecases.keys import ApiKeys
 from app.usecases.rate_limits import RateLimits
 from model.errors import VouchError
 
+SUBPROTOCOL = "vouch.v1"
+KEY_SUBPROTOCOL = "vouch.key."
+"""Before the key: a browser can give a WebSocket no header of its own, only names of protocols to choose from."""
+T = TypeVar("T")
+
 STATE_CALLER = "caller"
 """Where a request's state holds who it comes from, whether or not the call is then let through."""
 
@@ -39,10 +45,20 @@ class Need:
 ANY_KEY = Need(is_open=False, scopes=())
 
 
+def guarded(extra: Mapping[str, Any]) -> Callable[[T], T]:
+    """For a WebSocket's endpoint, which no document describes: what `openapi_extra` is to a route."""
+
+    def with_need(endpoint: T) -> T:
+        endpoint.openapi_extra = extra  # type: ignore[attr-defined]
+        return endpoint
+
+    return with_need
+
+
 def need_of(route: BaseRoute) -> Need:
     """What the route's document says that it needs."""
-    extra = (route.openapi_extra or {}) if isinstance(route, APIRoute) else {}
-    security = extra.get("security")
+    described = route.endpoint if isinstance(route, APIWebSocketRoute) else route
+    security = (getattr(described, "openapi_extra", None) or {}).get("security")
     if security is None:
         return ANY_KEY
     scopes = {scope for alternative in security for required in alternative.values() for scope in required}
@@ -61,7 +77,7 @@ class AccessGuard:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         request_id = scope["state"]["request_id"]
@@ -78,7 +94,7 @@ class AccessGuard:
         headers = Headers(scope=scope)
         service = getattr(scope["app"].state, "service", None)
         keys = service.use_cases.keys if isinstance(service, Service) else None
-        presented = _presented(headers)
+        presented = _presented(headers) | _among_protocols(scope)
         if keys is not None and keys.is_shared:
             await run_in_threadpool(_refresh, keys, presented)
         if keys is None or not keys.are_required:
@@ -117,6 +133,11 @@ def _presented(headers: Headers) -> set[str]:
         if scheme.lower() == "bearer":
             keys.add(token.strip())
     return keys
+
+
+def _among_protocols(scope: Scope) -> set[str]:
+    offered = scope.get("subprotocols", [])
+    return {one.removeprefix(KEY_SUBPROTOCOL) for one in offered if one.startswith(KEY_SUBPROTOCOL)}
 
 
 def _one(presented: set[str]) -> str:

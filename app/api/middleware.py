@@ -38,6 +38,8 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 MAX_PLAIN_BODY_BYTES = 64 * 1024
 """For every body that is no upload: metadata of 4 KiB and a name fit many times."""
 FORM_OVERHEAD_BYTES = N_BYTES_PER_MB
+SWITCHING_PROTOCOLS = 101
+"""What a WebSocket's handshake is answered with."""
 
 
 class RequestContext:
@@ -53,7 +55,7 @@ class RequestContext:
         self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         request_id = _request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
@@ -64,7 +66,10 @@ class RequestContext:
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                status = SWITCHING_PROTOCOLS
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID_HEADER] = request_id
@@ -85,7 +90,7 @@ class RequestContext:
                 raise
             await internal_error(error, request_id)(scope, receive, send_with_headers)
         finally:
-            method, route = scope["method"], getattr(scope.get("route"), "path", None)
+            method, route = scope.get("method", "GET"), getattr(scope.get("route"), "path", None)
             took_s = time.perf_counter() - start_s
             ended = Ended(method, route, status, scope["state"].get(STATE_CODE), took_s, stages_s=times.seconds())
             self._metrics.count(ended)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -321,3 +322,10 @@ def internal_error(error: Exception, request_id: str) -> JSONResponse:
     """Logs what happened and tells the caller only where to look."""
     log.error("unexpected %s", type(error).__name__, exc_info=error)
     return problem_response(VouchError.code, KINDS[VouchError.code].example, request_id)
+
+
+def told_to(error: Exception, request_id: str) -> dict[str, Any]:
+    """The body of the answer to any error, for where it goes out as a message."""
+    answer = response_to(error, request_id) if isinstance(error, VouchError) else internal_error(error, request_id)
+    body: dict[str, Any] = json.loads(bytes(answer.body))
+    return body

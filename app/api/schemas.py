@@ -147,6 +147,31 @@ class VerificationAnswer(Answer):
         )
 
 
+class Running(Answer):
+    """What a stream says so far. No decision: that is for the last message."""
+
+    type: Literal["running"]
+    llr: Number | None
+    probability: Fraction | None
+    score: Number | None
+    audio: Audio
+
+    @classmethod
+    def of(cls, result: Verification) -> Self:
+        return cls(
+            type="running",
+            llr=result.llr,
+            probability=result.probability,
+            score=result.score,
+            audio=Audio.of_clip(result.clips[0]),
+        )
+
+
+class StreamFinal(Answer):
+    type: Literal["final"]
+    verification: VerificationAnswer
+
+
 class CandidateAnswer(Answer):
     speaker_id: str
     display_name: str | None

@@ -28,10 +28,11 @@ class UploadLimits:
     max_file_bytes: int
     max_clips: int
     """Most files in a field that may be repeated."""
+    max_audio_s: float
 
     @classmethod
     def of(cls, settings: Settings) -> UploadLimits:
-        return cls(settings.max_upload_bytes, settings.max_clips)
+        return cls(settings.max_upload_bytes, settings.max_clips, settings.max_audio_s)
 
 
 class UploadMemory:

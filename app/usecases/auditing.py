@@ -45,6 +45,11 @@ class Auditor:
         with self._entry(action, "answered", tenant, speaker_id, None, is_synced=False) as noted:
             yield noted
 
+    def asked(self, action: Action, outcome: str, tenant: str, speaker_id: str) -> None:
+        """Something that only read, and is over."""
+        with self._entry(action, outcome, tenant, speaker_id, None, is_synced=False):
+            pass
+
     def done(self, action: Action, outcome: str, tenant: str, speaker_id: str) -> None:
         """Something that was done already."""
         with self._entry(action, outcome, tenant, speaker_id, None, is_synced=True):

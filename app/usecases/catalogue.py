@@ -23,7 +23,8 @@ from app.usecases.replays import ReplayRule
 from app.usecases.speakers import Speakers
 from app.usecases.standing import StandingRule
 from app.usecases.verify import Verify
-from model.decision import ReplayPolicy
+from app.usecases.verify_stream import VerifyStream
+from model.decision import EARLY, ReplayPolicy
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class UseCases:
     compare: Compare
     enroll: Enroll
     verify: Verify
+    verify_stream: VerifyStream
     identify: Identify
     erase: Erase
     speakers: Speakers
@@ -67,13 +69,15 @@ def assemble(
     sync = GallerySync(store, gallery, rule)
     replays = ReplayRule(store.fingerprints, replay_policy)
     audit = Auditor(trail)
+    verify = Verify(listener, judge, store, rule, replays, audit)
     agreement = Agreement(store, gallery, rule, sync)
     return UseCases(
         compare=Compare(listener, judge, replays),
         enroll=Enroll(
             listener, judge.gate, store, sync, rule, ConsistencyRule(judge.likelihood, enroll_min_llr), replays, audit
         ),
-        verify=Verify(listener, judge, store, rule, replays, audit),
+        verify=verify,
+        verify_stream=VerifyStream(verify, EARLY, audit),
         identify=Identify(listener, judge, store, gallery, rule, replays, audit),
         erase=Erase(store, sync, audit),
         speakers=Speakers(store, audit),

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import WebSocketDenialResponse
 
 import fake_audio
 from api_client import Answer, DocumentedClient, audio, enroll, pair, problem, serving
@@ -20,6 +22,7 @@ OPEN, ANY = "open", "any key"
 NEEDS = {
     "POST /v1/compare": "compare",
     "POST /v1/speakers/{speaker_id}/verify": "verify",
+    "WS /v1/speakers/{speaker_id}/verify/stream": "verify",
     "POST /v1/identify": "identify",
     "POST /v1/embeddings": "embeddings",
     "POST /v1/speakers": "enroll",
@@ -77,7 +80,24 @@ class World:
             path = path.replace("{key_id}", self.keys.create("other", "ours", ["verify"]).key.key_id)
         path = path.replace("{speaker_id}", speaker_id).replace("{enrollment_id}", self.enrolled)
         sent = headers if key is None else {"X-API-Key": key, **headers}
+        if method == "WS":
+            return self._handshake(path, sent)
         return self.client.request(method, path, headers=sent, **BODIES.get(call, {}))
+
+    def _handshake(self, path: str, headers: dict[str, str]) -> Any:
+        """Its answer where it is refused, at once or by the first message; else one with the status 200."""
+        try:
+            with self.client.websocket_connect(path, headers=headers) as stream:
+                stream.send_json({"format": "pcm_s16le", "sample_rate_hz": 16000})
+                stream.send_json({"end": True})
+                told = stream.receive_json()
+        except WebSocketDenialResponse as refused:
+            return refused
+        told = told["problem"]
+        # Nobody spoke, which is said only to whoever may ask.
+        status = 200 if told["code"] == "audio_corrupt" else told["status"]
+        headers = {"content-type": "application/problem+json", "X-Request-ID": told["request_id"]}
+        return httpx2.Response(status, json=told, headers=headers)
 
 
 @pytest.fixture
@@ -96,6 +116,9 @@ def test_every_route_has_its_row() -> None:
         inner = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", None)
         if inner:
             pending.extend(inner)
+            continue
+        if isinstance(route, WebSocketRoute):
+            calls.add(f"WS {route.path}")
             continue
         assert isinstance(route, Route), f"{route!r}: say here what it needs"
         calls |= {f"{method} {route.path}" for method in route.methods or ()}

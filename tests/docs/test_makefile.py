@@ -75,7 +75,7 @@ def checkout(tmp_path: Path) -> Checkout:
 def test_serve_makes_an_environment_and_serves_and_the_second_time_only_serves(checkout: Checkout) -> None:
     first = checkout.make("serve")
     assert first.status == 0
-    assert first.ran == [f"-m venv {checkout.venv}", "-m pip install -q -e .", "serve"]
+    assert first.ran == [f"-m venv {checkout.venv}", "-m pip install -q -e ./client -e .", "serve"]
     assert checkout.make("serve").ran == [*first.ran, "serve"]
 
 
@@ -83,13 +83,15 @@ def test_with_an_index_the_pinned_pair_comes_from_it_before_anything_else(checko
     assert [name.partition("==")[0] for name in PAIR] == ["torch", "torchaudio"]
     ran = checkout.make("install", f"TORCH_INDEX={CPU_INDEX}").ran
     pair = f"-m pip install -q --index-url {CPU_INDEX} {' '.join(PAIR)}"
-    assert ran == [f"-m venv {checkout.venv}", pair, "-m pip install -q -e ."]
+    assert ran == [f"-m venv {checkout.venv}", pair, "-m pip install -q -e ./client -e ."]
 
 
 def test_a_new_pyproject_installs_again_and_from_the_index_of_the_first_time(checkout: Checkout) -> None:
     first = checkout.make("install", f"TORCH_INDEX={CPU_INDEX}").ran
     assert checkout.make("install").ran == first
-    assert checkout.make("install", "--what-if=pyproject.toml").ran == first + first[1:]
+    for changed in ("pyproject.toml", "client/pyproject.toml"):
+        before = checkout.make("install").ran
+        assert checkout.make("install", f"--what-if={changed}").ran == before + first[1:]
 
 
 def test_another_index_is_refused_rather_than_ignored(checkout: Checkout) -> None:
@@ -104,7 +106,7 @@ def test_an_interrupted_install_is_taken_up_again(checkout: Checkout) -> None:
     checkout.make("install")
     assert checkout.make("test", broken=True).status != 0
     assert [re.sub("==[0-9.]+", "", line) for line in checkout.make("test").ran[-3:]] == [
-        "-m pip install -q -e .[dev]",
+        "-m pip install -q -e ./client -e .[dev]",
         "-m pip install -q --no-deps resemblyzer speakerlab",
         "-m pytest -m not slow --numprocesses auto --maxprocesses 4 --dist loadfile",
     ]

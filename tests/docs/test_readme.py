@@ -90,7 +90,8 @@ def test_the_annotated_tree_names_what_is_there() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    pages = ["README.md", "CONTRIBUTING.md", "docs/*.md", "client/README.md", "examples/README.md"]
+    for page in sorted(path for pattern in pages for path in ROOT.glob(pattern)):
         for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if not link.startswith(("http://", "https://")):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
