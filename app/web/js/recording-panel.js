@@ -1,0 +1,71 @@
+// A recording as it runs: the level, the clock, the waveform so far, and how much speech there is.
+
+import { part } from "./dom.js";
+import { drawPeaks, nBarsOf } from "./drawing.js";
+import { record } from "./microphone.js";
+import { estimateSpeechS, frameLevelsDb } from "./speech.js";
+import { seconds } from "./words.js";
+
+const LOWEST_DB = -60;
+const TEXT_FIELDS = "input, textarea, select, button, a, summary";
+
+export class RecordingPanel {
+  #card;
+  #onSpeech;
+  #maxS;
+  #session = null;
+
+  /** `onSpeech` gets the estimated seconds of speech; past `maxS` seconds the recording ends by itself. */
+  constructor(card, { onSpeech, maxS }) {
+    this.#card = card;
+    this.#onSpeech = onSpeech;
+    this.#maxS = maxS;
+  }
+
+  /** Records until `stop`; resolves to `{samples, rateHz}`. */
+  async run() {
+    const peaks = [];
+    const levelsDb = [];
+    let nSamples = 0;
+    let rest = new Float32Array(0);
+    const session = await record((piece) => {
+      nSamples += piece.length;
+      peaks.push(piece.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0));
+      const unread = Float32Array.of(...rest, ...piece);
+      const levels = frameLevelsDb(unread, session.rateHz);
+      rest = unread.slice(levels.length * Math.round(session.rateHz / 50));
+      levelsDb.push(...levels);
+      this.#draw(peaks, levelsDb, nSamples / session.rateHz);
+    });
+    this.#session = session;
+    document.addEventListener("keydown", this.#onKey);
+    part(this.#card, "stop").focus();
+    const samples = await new Promise((resolve) => (this.#session.resolve = resolve));
+    return { samples, rateHz: session.rateHz };
+  }
+
+  async stop() {
+    const session = this.#session;
+    if (session === null) return;
+    this.#session = null;
+    document.removeEventListener("keydown", this.#onKey);
+    session.resolve(await session.stop());
+  }
+
+  #onKey = (event) => {
+    if (event.key !== " " || event.target.matches(TEXT_FIELDS)) return; // there, Space has a meaning of its own
+    event.preventDefault();
+    this.stop();
+  };
+
+  #draw(peaks, levelsDb, durationS) {
+    const canvas = part(this.#card, "live");
+    const seen = peaks.slice(-nBarsOf(canvas));
+    drawPeaks(canvas, Float32Array.from(seen), Math.max(0.1, ...seen));
+    const levelDb = levelsDb.at(-1) ?? LOWEST_DB;
+    part(this.#card, "level").style.transform = `scaleX(${Math.max(0, 1 - levelDb / LOWEST_DB)})`;
+    part(this.#card, "clock").textContent = seconds(durationS);
+    this.#onSpeech(estimateSpeechS(levelsDb));
+    if (durationS >= this.#maxS) this.stop();
+  }
+}
