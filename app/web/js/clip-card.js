@@ -48,18 +48,19 @@ export class ClipCard {
       ["Speech", `${seconds(audio.speech_s)} of ${seconds(audio.duration_s)}`],
       ["Noise", noiseInWords(audio.snr_db)],
       ["Clipping", audio.clipped_fraction > 0.001 ? `${(100 * audio.clipped_fraction).toFixed(1)} %` : "none"],
-      ["Format", `${audio.format}, ${audio.sample_rate_hz / 1000} kHz`],
     ];
     const list = part(this.view, "quality");
     list.replaceChildren(...rows.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
     show(list);
     show(part(this.view, "speech"), false);
+    this.#tellAbout(`${audio.format}, ${audio.sample_rate_hz / 1000} kHz`);
   }
 
   /** Back to what this page knows by itself. */
   unjudge() {
     show(part(this.view, "quality"), false);
     show(part(this.view, "speech"), this.clip?.estimatedSpeechS != null);
+    this.#tellAbout();
   }
 
   #listen() {
@@ -113,7 +114,6 @@ export class ClipCard {
   #keep(clip) {
     this.clip = clip;
     this.#player.load(clip.blob);
-    part(this.view, "about").textContent = clip.durationS === null ? clip.fileName : seconds(clip.durationS);
     this.#enter("kept");
     this.unjudge();
     if (clip.estimatedSpeechS !== null) this.#tellSpeech(clip.estimatedSpeechS);
@@ -125,7 +125,7 @@ export class ClipCard {
     this.#player.clear();
     this.clip = null;
     part(this.view, "file").value = "";
-    part(this.view, "about").textContent = "";
+    this.#tellAbout();
     this.#enter("empty");
     if (this.#onRemove) this.#onRemove(this);
     else part(this.view, "record").focus();
@@ -150,6 +150,11 @@ export class ClipCard {
     drawSpectrogram(part(this.view, "mel"), samples, rateHz);
     part(this.view, "wave").ariaLabel = `Waveform of ${this.#label}`;
     part(this.view, "mel").ariaLabel = `Mel spectrogram of ${this.#label}: time to the right, pitch upwards to 8 kHz`;
+  }
+
+  #tellAbout(format) {
+    const about = this.clip && [this.clip.durationS === null ? this.clip.fileName : seconds(this.clip.durationS), format];
+    part(this.view, "about").textContent = about ? about.filter(Boolean).join(" · ") : "";
   }
 
   #tellSpeech(speechS) {

@@ -17,7 +17,7 @@ export class OperatingPoint {
     const tell = () => {
       const point = model.operating_points.find(({ name }) => name === this.name);
       this.#meaning.textContent =
-        `${oneIn(point.fmr)} strangers gets in; ${oneIn(point.fnmr)} is turned away. ` +
+        `${oneIn(point.fmr)} strangers gets in, and ${oneIn(point.fnmr)} true speakers is turned away. ` +
         `Measured on ${point.measured_on}; yours may differ.`;
     };
     this.#select.setAttribute("aria-describedby", this.#meaning.id);
@@ -27,7 +27,7 @@ export class OperatingPoint {
     });
     tell();
     target.append(
-      element("div", { className: "point" }, element("label", { htmlFor: this.#select.id }, "How strict"), this.#select, this.#meaning),
+      element("div", { className: "field" }, element("label", { htmlFor: this.#select.id }, "How strict"), this.#select, this.#meaning),
     );
   }
 

@@ -3,7 +3,7 @@
 import { adviceOn } from "./advice.js";
 import { element, icon } from "./dom.js";
 import { gaugeView, thresholdProbability } from "./gauge.js";
-import { flagInWords, oneIn, percent } from "./words.js";
+import { decisionInWords, flagInWords, oneIn, percent } from "./words.js";
 
 /**
  * What compare and verify answer. `words` has a headline for each decision, `labels` name the clips in the order of the call.
@@ -23,7 +23,7 @@ export function resultView(answer, words, advice, beside, below) {
     "div",
     { className: "verdict" },
     element("span", { className: "seal" }, icon(decision)),
-    element("div", {}, element("p", { className: "decision" }, decision), element("h2", {}, words[decision])),
+    element("div", {}, element("p", { className: "decision" }, decisionInWords(decision)), element("h2", {}, words[decision])),
     ...beside,
   );
   const flags = (answer.flags ?? []).map((flag) => element("p", { className: "flag" }, icon("warning"), flagInWords(flag)));
@@ -46,7 +46,7 @@ export function details(answer) {
   } else {
     rows.push(["Threshold", `log-likelihood ratio ${number(threshold.llr)} and more, the more speakers are searched`]);
   }
-  rows.push(["Measured errors", `${oneIn(threshold.fmr)} strangers gets in, ${oneIn(threshold.fnmr)} is turned away`]);
+  rows.push(["Measured errors", `${oneIn(threshold.fmr)} strangers gets in, ${oneIn(threshold.fnmr)} true speakers is turned away`]);
   rows.push(["Model", answer.model.id], ["Request", answer.request_id]);
   const list = element("dl", {}, ...rows.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
   return element("details", {}, element("summary", {}, "The numbers"), list);
@@ -55,7 +55,7 @@ export function details(answer) {
 /** One sentence for a screen reader. */
 export function spoken(answer, words) {
   const chance = answer.probability == null ? "" : ` Probability ${percent(answer.probability)}.`;
-  return `${answer.decision}: ${words[answer.decision]}.${chance}`;
+  return `${decisionInWords(answer.decision)}: ${words[answer.decision]}.${chance}`;
 }
 
 function number(value) {

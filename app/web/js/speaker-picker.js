@@ -36,7 +36,8 @@ export class SpeakerPicker {
     const isListed = page !== null && page.next_cursor === null;
     this.#field = isListed ? this.#list(page.speakers) : typed();
     if (chosen) this.#field.value = chosen;
-    this.#target.replaceChildren(element("label", {}, "Speaker", this.#field));
+    this.#field.id = `${this.#target.closest("section[id]").id}-speaker`;
+    this.#target.replaceChildren(element("div", { className: "field" }, element("label", { htmlFor: this.#field.id }, "Speaker"), this.#field));
   }
 
   #list(speakers) {

@@ -14,16 +14,19 @@ export class SpeakerRow {
   #enrollments = element("div", { className: "enrollments", hidden: true });
   #problem = element("div");
   #toggle = element("button", { type: "button", ariaExpanded: "false" }, "Clips");
+  #more = element("a", { className: "button" }, "Add clips");
   view = element("li", { className: "panel speaker" });
 
   constructor(speaker, service, onGone) {
     this.#speaker = speaker;
     this.#service = service;
     this.#onGone = onGone;
+    this.#more.href = `#enroll/${encodeURIComponent(speaker.speaker_id)}`;
     this.#toggle.addEventListener("click", () => this.#try(() => this.#toggleEnrollments()));
     const actions = element(
       "div",
       { className: "row actions" },
+      this.#more,
       this.#toggle,
       this.#button("Rename", () => this.#rename()),
       this.#button("Erase", () => this.#erase()),
@@ -39,9 +42,9 @@ export class SpeakerRow {
       element("h2", {}, nameOf(this.#speaker)),
       element("span", { className: `status ${status}` }, statusInWords(status)),
       element("p", { className: "small" }, rest.filter(Boolean).join(" · ")),
-      status === "enrolled" || status === "stale" ? null : element("a", { className: "small", href: `#enroll/${encodeURIComponent(id)}` }, "Enroll more"),
     );
-    for (const button of this.view.querySelectorAll(".actions button")) button.ariaLabel = `${button.textContent} of ${nameOf(this.#speaker)}`;
+    show(this.#more, status !== "stale");
+    for (const button of this.view.querySelectorAll(".actions > *")) button.ariaLabel = `${button.textContent}: ${nameOf(this.#speaker)}`;
   }
 
   #button(text, act) {

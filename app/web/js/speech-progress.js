@@ -19,7 +19,7 @@ export class SpeechProgress {
 
   /** `keptS` is what the service counted, `newS` what this page estimates; `text` says both, `source` where a number is from. */
   set({ keptS = 0, newS = 0, enoughS, scaleS = enoughS, text, source }) {
-    const share = (value) => `${100 * Math.min(1, value / scaleS)}%`;
+    const share = (value) => `${100 * Math.max(0, Math.min(1, value / scaleS))}%`;
     this.#kept.style.width = share(keptS);
     this.#new.style.width = share(Math.min(newS, scaleS - keptS));
     this.#mark.style.insetInlineStart = share(enoughS);
@@ -40,6 +40,6 @@ export function probeProgress(progress, speechS, minSpeechS) {
     enoughS: minSpeechS,
     scaleS: 4 * minSpeechS,
     text: `About ${seconds(speechS)} of speech${isEnough ? ": enough, and more is surer" : ""}`,
-    source: `estimated here; the service decides on ${seconds(minSpeechS)} or more`,
+    source: `estimated here; the service asks for ${seconds(minSpeechS)} in a clip`,
   });
 }

@@ -5,6 +5,8 @@ export const ADVICE = {
   empty_gallery: "Nobody is enrolled yet. Enroll somebody first.",
 };
 
+const DECISIONS = { accept: "Accepted", reject: "Rejected", inconclusive: "Inconclusive" };
+
 const FLAGS = {
   replay_suspected: "This may be a recording played back, not a person speaking. The decision does not take it into account.",
 };
@@ -17,6 +19,10 @@ const STATUSES = {
 };
 
 const POINTS = { eer: "Balanced", "fmr_1e-2": "Strict", "fmr_1e-3": "Very strict" };
+
+export function decisionInWords(decision) {
+  return DECISIONS[decision] ?? decision;
+}
 
 export function flagInWords(flag) {
   return FLAGS[flag] ?? `The service warns: ${flag.replaceAll("_", " ")}.`;
