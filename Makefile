@@ -35,7 +35,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-slow faults fuzz check bench campplus train clean torch-index
+.PHONY: help install install-dev serve test test-slow browser faults fuzz check bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -49,10 +49,13 @@ serve: install ## install, then serve on 127.0.0.1:8000
 	$(BIN)/vouch serve
 
 test: install-dev ## install what tests need, and run them
-	@$(BIN)/python -m pytest -m 'not slow' $(SPREAD) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m 'not slow and not browser' $(SPREAD) $(PYTEST_ARGS)
 
 test-slow: install-dev ## the soak, fault and fuzz loops
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || test $$? = 5 # pytest's status where no test is marked slow
+
+browser: install-dev ## the console in a real browser: Chromium, CHROMIUM=PATH where it is not /usr/bin/chromium
+	@$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
 fuzz: install-dev ## CLIPS=200000 SEED=1: damaged clips of every format through the decoders; what kills one is kept in runs/fuzz
 	@PYTHONPATH=tests $(BIN)/python bench/fuzz.py --clips $(CLIPS) --seed $(SEED)

@@ -18,7 +18,8 @@ function forEach(audios, labels, sentence) {
 function tooShort(audio, limits) {
   if (audio.speech_s >= limits.min_speech_s) return null;
   const missing = missingSeconds(limits.min_speech_s - audio.speech_s);
-  return `speak ${missing} more. ${seconds(audio.speech_s)} of speech was heard, and the service decides on ${seconds(limits.min_speech_s)} or more.`;
+  const heard = audio.speech_s < 0.05 ? "No speech" : `${seconds(audio.speech_s)} of speech`;
+  return `speak ${missing} more. ${heard} was heard, and the service decides on ${seconds(limits.min_speech_s)} or more.`;
 }
 
 function tooNoisy(audio, limits) {

@@ -13,19 +13,20 @@ const STATES = ["empty", "recording", "kept"];
 export class ClipCard {
   #label;
   #limits;
-  #onChange;
-  #onRemove;
+  #told;
   #player;
   #panel;
   #progress;
   clip = null;
 
-  /** `onChange(card)` is told when the clip is there, another, or gone; with `onRemove` the card itself can go. */
-  constructor(label, limits, onChange, onRemove = null) {
+  /** How much speech there is so far, as far as this page can tell. */
+  speechS = 0;
+
+  /** `told.onChange` hears when the clip is there, another, or gone; `onSpeech` of more speech; with `onRemove` the card can go. */
+  constructor(label, limits, told) {
     this.#label = label;
     this.#limits = limits;
-    this.#onChange = onChange;
-    this.#onRemove = onRemove;
+    this.#told = told;
     this.view = document.getElementById("clip-template").content.firstElementChild.cloneNode(true);
     this.view.ariaLabel = label;
     part(this.view, "title").textContent = label;
@@ -116,20 +117,21 @@ export class ClipCard {
     this.#player.load(clip.blob);
     this.#enter("kept");
     this.unjudge();
-    if (clip.estimatedSpeechS !== null) this.#tellSpeech(clip.estimatedSpeechS);
+    this.#tellSpeech(clip.estimatedSpeechS ?? 0);
     this.#draw();
-    this.#onChange(this);
+    this.#told.onChange();
   }
 
   #remove() {
     this.#player.clear();
     this.clip = null;
+    this.#tellSpeech(0);
     part(this.view, "file").value = "";
     this.#tellAbout();
     this.#enter("empty");
-    if (this.#onRemove) this.#onRemove(this);
+    if (this.#told.onRemove) this.#told.onRemove();
     else part(this.view, "record").focus();
-    this.#onChange(this);
+    this.#told.onChange();
   }
 
   #enter(state) {
@@ -158,7 +160,9 @@ export class ClipCard {
   }
 
   #tellSpeech(speechS) {
+    this.speechS = speechS;
     probeProgress(this.#progress, speechS, this.#limits.min_speech_s);
+    this.#told.onSpeech?.();
   }
 
   #tellProblem(sentence) {

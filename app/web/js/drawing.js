@@ -4,6 +4,8 @@ import { N_BANDS, melLevelsDb } from "./mel.js";
 
 const BAR_PX = 3;
 const RANGE_DB = 55;
+const QUIET_DB = -20;
+// A band that is louder than that is the brightest; where none is, all stays dark.
 
 /** Sizes a canvas to its box in device pixels, cleared; null where it has no box. */
 function context(canvas) {
@@ -59,7 +61,7 @@ export function drawSpectrogram(canvas, samples, rateHz) {
   if (paint === null) return;
   const nFrames = Math.max(2, Math.min(canvas.width, 480));
   const levels = melLevelsDb(samples, rateHz, nFrames);
-  const top = levels.reduce((highest, level) => Math.max(highest, level), -Infinity);
+  const top = levels.reduce((highest, level) => Math.max(highest, level), QUIET_DB);
   const ramp = colourRamp();
   const image = new ImageData(nFrames, N_BANDS);
   levels.forEach((level, i) => {

@@ -6,6 +6,8 @@ import { percent } from "./words.js";
 const END = 7;
 // In log-odds; a little past 0.1 and 99.9 %.
 const TICKS = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999];
+const MINOR_TICKS = [0.01, 0.99];
+// Left out where there is little room.
 
 export function logit(probability) {
   return Math.log(probability / (1 - probability));
@@ -20,22 +22,17 @@ export function thresholdProbability(threshold, prior) {
   return sigmoid(threshold.llr + logit(prior));
 }
 
-/** `probability` is null where a clip gave nothing to measure. */
 export function gaugeView(probability, threshold, label) {
-  const value = probability === null ? "not measurable" : percent(probability);
   const mark = element("span", { className: "gauge-threshold" }, element("span", {}, `threshold ${percent(threshold)}`));
   place(mark, threshold);
   const above = element("span", { className: "gauge-above" });
   place(above, threshold);
-  const track = element("div", { className: "gauge-track" }, above, mark);
-  if (probability !== null) {
-    const dot = element("span", { className: "gauge-dot" });
-    place(dot, probability);
-    track.append(dot);
-  }
+  const dot = element("span", { className: "gauge-dot" });
+  place(dot, probability);
+  const track = element("div", { className: "gauge-track" }, above, mark, dot);
   const scale = element("div", { className: "gauge-scale", ariaHidden: "true" });
   for (const tick of TICKS) {
-    const text = element("span", {}, `${Number((100 * tick).toFixed(1))} %`);
+    const text = element("span", { className: MINOR_TICKS.includes(tick) ? "minor" : "" }, `${Number((100 * tick).toFixed(1))} %`);
     place(text, tick);
     scale.append(text);
   }
@@ -47,8 +44,8 @@ export function gaugeView(probability, threshold, label) {
       ariaLabel: label,
       ariaValueMin: "0",
       ariaValueMax: "100",
-      ariaValueNow: String(Math.round(100 * (probability ?? 0))),
-      ariaValueText: `${value}; the threshold is ${percent(threshold)}`,
+      ariaValueNow: String(Math.round(100 * (probability))),
+      ariaValueText: `${percent(probability)}; the threshold is ${percent(threshold)}`,
     },
     track,
     scale,

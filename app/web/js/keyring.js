@@ -29,6 +29,7 @@ export class Keyring {
   }
 
   async #ask(reason) {
+    sessionStorage.removeItem(STORED_AS); // the service did not take it
     const form = this.#dialog.querySelector("form");
     form.reset();
     part(this.#dialog, "reason").textContent = reason;

@@ -7,6 +7,7 @@ import { IdentifyPage } from "./page-identify.js";
 import { SpeakersPage } from "./page-speakers.js";
 import { VerifyPage } from "./page-verify.js";
 import { problemView } from "./problem.js";
+import { stopRecording } from "./recording-panel.js";
 import { Service } from "./service.js";
 
 const PAGES = { compare: ComparePage, enroll: EnrollPage, verify: VerifyPage, identify: IdentifyPage, speakers: SpeakersPage };
@@ -26,8 +27,14 @@ async function start() {
     pages[chosen] ??= new PAGES[chosen](document.getElementById(`page-${chosen}`), { service, limits, model });
     pages[chosen].enter(argument && decodeURIComponent(argument));
   };
-  addEventListener("hashchange", () => enter(false));
+  addEventListener("hashchange", () => {
+    stopRecording();
+    enter(false);
+  });
+  // A file that misses its card would replace the page.
+  for (const event of ["dragover", "drop"]) addEventListener(event, (dropped) => dropped.preventDefault());
   enter(true);
+  performance.mark("drawn"); // for bench/console.py
 }
 
 function reveal(chosen, isFirst) {

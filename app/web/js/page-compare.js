@@ -22,7 +22,7 @@ export class ComparePage {
     this.#root = root;
     this.#service = service;
     this.#limits = limits;
-    this.#cards = LABELS.map((label) => new ClipCard(label, limits, () => this.#compare()));
+    this.#cards = LABELS.map((label) => new ClipCard(label, limits, { onChange: () => this.#compare() }));
     part(root, "clips").append(...this.#cards.map((card) => card.view));
     this.#point = new OperatingPoint(part(root, "point"), model, () => this.#compare());
     for (const button of root.querySelectorAll("[data-examples]")) {

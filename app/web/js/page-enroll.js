@@ -16,6 +16,7 @@ export class EnrollPage {
   #progress = new SpeechProgress("Speech towards being enrolled");
   #speaker = null;
   #cards = [];
+  #nCards = 0;
 
   constructor(root, { service, limits }) {
     this.#root = root;
@@ -48,18 +49,19 @@ export class EnrollPage {
   /** An empty card alone. */
   #begin() {
     this.#cards = [];
+    this.#nCards = 0;
     part(this.#root, "clips").replaceChildren();
     this.#addCard();
     this.#measure();
   }
 
   #addCard() {
-    const card = new ClipCard(
-      `Clip ${this.#cards.length + 1}`,
-      this.#limits,
-      () => this.#changed(),
-      () => this.#drop(card),
-    );
+    this.#nCards += 1;
+    const card = new ClipCard(`Clip ${this.#nCards}`, this.#limits, {
+      onChange: () => this.#changed(),
+      onSpeech: () => this.#measure(),
+      onRemove: () => this.#drop(card),
+    });
     this.#cards.push(card);
     part(this.#root, "clips").append(card.view);
   }
@@ -83,7 +85,7 @@ export class EnrollPage {
 
   #measure() {
     const { speech_s: keptS, remaining_speech_s: remainingS } = this.#speaker;
-    const newS = this.#filled().reduce((sum, card) => sum + (card.clip.estimatedSpeechS ?? 0), 0);
+    const newS = this.#cards.reduce((sum, card) => sum + card.speechS, 0);
     const enoughS = remainingS > 0 ? keptS + remainingS : this.#limits.enroll_min_speech_s;
     const heard = [keptS > 0 && `${seconds(keptS)} enrolled`, newS > 0 && `about ${seconds(newS)} in new clips`].filter(Boolean);
     const missingS = enoughS - keptS - newS;

@@ -16,7 +16,7 @@ export class ProbePage {
   /** A subclass gives `send(clip, operatingPoint)`, which resolves to `{answer, words, view}`. */
   constructor(root, { limits, model }) {
     this.#root = root;
-    this.#card = new ClipCard(CLIP_LABEL, limits, () => this.#changed());
+    this.#card = new ClipCard(CLIP_LABEL, limits, { onChange: () => this.#changed() });
     part(root, "clips").append(this.#card.view);
     this.#point = new OperatingPoint(part(root, "point"), model, () => this.#changed());
     part(root, "form").addEventListener("submit", (event) => {

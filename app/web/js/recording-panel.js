@@ -9,6 +9,13 @@ import { seconds } from "./words.js";
 const LOWEST_DB = -60;
 const TEXT_FIELDS = "input, textarea, select, button, a, summary";
 
+let running = null;
+// There is one microphone.
+
+export async function stopRecording() {
+  await running?.stop();
+}
+
 export class RecordingPanel {
   #card;
   #onSpeech;
@@ -24,6 +31,7 @@ export class RecordingPanel {
 
   /** Records until `stop`; resolves to `{samples, rateHz}`. */
   async run() {
+    await stopRecording();
     const peaks = [];
     const levelsDb = [];
     let nSamples = 0;
@@ -38,6 +46,7 @@ export class RecordingPanel {
       this.#draw(peaks, levelsDb, nSamples / session.rateHz);
     });
     this.#session = session;
+    running = this;
     document.addEventListener("keydown", this.#onKey);
     part(this.#card, "stop").focus();
     const samples = await new Promise((resolve) => (this.#session.resolve = resolve));
@@ -48,6 +57,7 @@ export class RecordingPanel {
     const session = this.#session;
     if (session === null) return;
     this.#session = null;
+    running = null;
     document.removeEventListener("keydown", this.#onKey);
     session.resolve(await session.stop());
   }

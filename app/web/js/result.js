@@ -10,10 +10,12 @@ import { decisionInWords, flagInWords, oneIn, percent } from "./words.js";
  */
 export function verificationView(answer, limits, words, labels) {
   const { probability, threshold, prior } = answer;
-  const atThreshold = thresholdProbability(threshold, prior);
-  const gauge = gaugeView(probability, atThreshold, "Probability that it is one voice");
-  const figure = probability === null ? null : element("p", { className: "figure" }, percent(probability), element("span", {}, "probability of one voice"));
-  return resultView(answer, words, adviceOn(answer, limits, labels), [figure], [gauge, details(answer)]);
+  const advice = adviceOn(answer, limits, labels);
+  // A clip without any speech gives nothing to measure.
+  if (probability === null) return resultView(answer, words, advice, [], [details(answer)]);
+  const figure = element("p", { className: "figure" }, percent(probability), element("span", {}, "probability of one voice"));
+  const gauge = gaugeView(probability, thresholdProbability(threshold, prior), "Probability that it is one voice");
+  return resultView(answer, words, advice, [figure], [gauge, details(answer)]);
 }
 
 /** The frame around a decision: `beside` stands next to its headline, `below` under it. */
