@@ -97,4 +97,6 @@ def _files(settings: Settings) -> dict[str, ConsoleFile]:
 
 def _limits(settings: Settings) -> dict[str, float]:
     """Names as in `Settings`, which also has their units."""
-    return settings.model_dump(include={"min_speech_s", "min_snr_db", "enroll_min_speech_s", "max_audio_s", "max_clips"})
+    return settings.model_dump(
+        include={"min_speech_s", "min_snr_db", "enroll_min_speech_s", "max_audio_s", "max_clips"}
+    )

@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from chromium import executable, launch
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from running import HOST, service
 
 import signals
-from chromium import executable, launch
 from console_page import speech_of
-from running import HOST, service
 
 SILENCE = "silence"
 
@@ -33,7 +33,9 @@ def address(playwright: Playwright) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser_hearing(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Browser]]:
+def browser_hearing(
+    playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Browser]]:
     """A browser whose microphone hears person `a`, person `b`, or silence; one for all tests."""
     folder = tmp_path_factory.mktemp("microphone")
     browsers: dict[str, Browser] = {}

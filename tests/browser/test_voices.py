@@ -106,7 +106,9 @@ def test_another_voice_is_not_enrolled_beside_the_first(page_hearing: Opened, ad
     enroll(page, address, "Bea", "bea")
     page.get_by_role("article").locator("input[type=file]").set_input_files(CLIPS / "speaker-b-1.ogg")
     section(page).get_by_role("button", name="Enroll", exact=True).click()
-    expect(section(page).get_by_role("alert")).to_contain_text("does not sound like the speaker's others", timeout=WAIT_MS)
+    expect(section(page).get_by_role("alert")).to_contain_text(
+        "does not sound like the speaker's others", timeout=WAIT_MS
+    )
     assert page.request.get(f"{address}/v1/speakers/bea").json()["enrollment_count"] == 1
 
 
@@ -139,5 +141,7 @@ def test_without_the_microphone_it_says_what_to_do(page: Page, address: str) -> 
         "() => navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))"
     )
     page.get_by_role("button", name="Record").first.click()
-    expect(page.get_by_role("article", name="Clip A").get_by_role("alert")).to_contain_text("Allow it in the address bar")
+    expect(page.get_by_role("article", name="Clip A").get_by_role("alert")).to_contain_text(
+        "Allow it in the address bar"
+    )
     expect(page.get_by_role("button", name="Record").first).to_be_visible()
