@@ -12,7 +12,9 @@ export function adviceOn(answer, limits, labels) {
 }
 
 function forEach(audios, labels, sentence) {
-  return audios.map((audio, i) => [labels[i], sentence(audio)]).flatMap(([label, said]) => (said ? [`${label}: ${said}`] : []));
+  return audios
+    .map((audio, i) => [labels[i], sentence(audio)])
+    .flatMap(([label, said]) => (said ? [`${label}: ${said}`] : []));
 }
 
 function tooShort(audio, limits) {

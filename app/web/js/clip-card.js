@@ -51,7 +51,9 @@ export class ClipCard {
       ["Clipping", audio.clipped_fraction > 0.001 ? `${(100 * audio.clipped_fraction).toFixed(1)} %` : "none"],
     ];
     const list = part(this.view, "quality");
-    list.replaceChildren(...rows.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
+    list.replaceChildren(
+      ...rows.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))),
+    );
     show(list);
     show(part(this.view, "speech"), false);
     this.#tellAbout(`${audio.format}, ${audio.sample_rate_hz / 1000} kHz`);
@@ -155,7 +157,10 @@ export class ClipCard {
   }
 
   #tellAbout(format) {
-    const about = this.clip && [this.clip.durationS === null ? this.clip.fileName : seconds(this.clip.durationS), format];
+    const about = this.clip && [
+      this.clip.durationS === null ? this.clip.fileName : seconds(this.clip.durationS),
+      format,
+    ];
     part(this.view, "about").textContent = about ? about.filter(Boolean).join(" · ") : "";
   }
 

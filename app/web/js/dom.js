@@ -1,5 +1,7 @@
 // Building and finding elements. Text always goes in as text, so no name that somebody chose becomes markup.
 
+const PAUSE_MS = 100;
+
 /** An element with properties (or, where the DOM has no such property, attributes) and children. */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -31,7 +33,9 @@ export function show(target, isShown = true) {
   target.hidden = !isShown;
 }
 
-/** One sentence for screen readers, beside what is seen. */
+/** One sentence for screen readers, beside what is seen. Said again where it was the last one, too. */
 export function announce(sentence) {
-  document.getElementById("announcer").textContent = sentence;
+  const announcer = document.getElementById("announcer");
+  announcer.textContent = "";
+  setTimeout(() => (announcer.textContent = sentence), PAUSE_MS);
 }

@@ -18,7 +18,8 @@ export class SpeakerChoice {
     this.#onChosen = onChosen;
     this.#onProblem = onProblem;
     this.#picker = new SpeakerPicker(part(part(root, "known"), "picker"), service, ({ status }) => status !== "stale");
-    for (const radio of root.querySelectorAll("[name=enroll-kind]")) radio.addEventListener("change", () => this.#switch(radio.value));
+    for (const radio of root.querySelectorAll("[name=enroll-kind]"))
+      radio.addEventListener("change", () => this.#switch(radio.value));
     this.#form("new").elements.expires_on.min = new Date().toISOString().slice(0, 10);
     this.#on("new", (form) => this.#service.make("v1/speakers", speakerOf(form)));
     this.#on("known", () => this.#service.get(speakerPath(this.#picker.speakerId)));
@@ -34,7 +35,12 @@ export class SpeakerChoice {
     another.addEventListener("click", () => this.#onChosen(null));
     const words = `${speaker.speaker_id} · ${statusInWords(speaker.status)}`;
     chosen.replaceChildren(
-      element("div", { className: "row chosen" }, element("p", { className: "name" }, nameOf(speaker), element("span", { className: "small" }, words)), another),
+      element(
+        "div",
+        { className: "row chosen" },
+        element("p", { className: "name" }, nameOf(speaker), element("span", { className: "small" }, words)),
+        another,
+      ),
     );
   }
 

@@ -23,7 +23,11 @@ export function thresholdProbability(threshold, prior) {
 }
 
 export function gaugeView(probability, threshold, label) {
-  const mark = element("span", { className: "gauge-threshold" }, element("span", {}, `threshold ${percent(threshold)}`));
+  const mark = element(
+    "span",
+    { className: "gauge-threshold" },
+    element("span", {}, `threshold ${percent(threshold)}`),
+  );
   place(mark, threshold);
   const above = element("span", { className: "gauge-above" });
   place(above, threshold);
@@ -32,7 +36,11 @@ export function gaugeView(probability, threshold, label) {
   const track = element("div", { className: "gauge-track" }, above, mark, dot);
   const scale = element("div", { className: "gauge-scale", ariaHidden: "true" });
   for (const tick of TICKS) {
-    const text = element("span", { className: MINOR_TICKS.includes(tick) ? "minor" : "" }, `${Number((100 * tick).toFixed(1))} %`);
+    const text = element(
+      "span",
+      { className: MINOR_TICKS.includes(tick) ? "minor" : "" },
+      `${Number((100 * tick).toFixed(1))} %`,
+    );
     place(text, tick);
     scale.append(text);
   }
@@ -44,7 +52,7 @@ export function gaugeView(probability, threshold, label) {
       ariaLabel: label,
       ariaValueMin: "0",
       ariaValueMax: "100",
-      ariaValueNow: String(Math.round(100 * (probability))),
+      ariaValueNow: String(Math.round(100 * probability)),
       ariaValueText: `${percent(probability)}; the threshold is ${percent(threshold)}`,
     },
     track,

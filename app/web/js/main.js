@@ -10,7 +10,13 @@ import { problemView } from "./problem.js";
 import { stopRecording } from "./recording-panel.js";
 import { Service } from "./service.js";
 
-const PAGES = { compare: ComparePage, enroll: EnrollPage, verify: VerifyPage, identify: IdentifyPage, speakers: SpeakersPage };
+const PAGES = {
+  compare: ComparePage,
+  enroll: EnrollPage,
+  verify: VerifyPage,
+  identify: IdentifyPage,
+  speakers: SpeakersPage,
+};
 const FIRST = "compare";
 
 async function start() {

@@ -3,7 +3,8 @@
 const AS_IT_IS = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
 const WHY_NOT = {
-  NotAllowedError: "The browser was told not to give the microphone to this page. Allow it in the address bar, or drop a file.",
+  NotAllowedError:
+    "The browser was told not to give the microphone to this page. Allow it in the address bar, or drop a file.",
   NotFoundError: "There is no microphone. Connect one, or drop a file.",
   NotReadableError: "Another program holds the microphone. Close it, or drop a file.",
 };
@@ -11,13 +12,16 @@ const WHY_NOT = {
 /** Begins to record; `onPiece` gets each piece of samples as it comes. Raises an Error with a sentence. */
 export async function record(onPiece) {
   if (!navigator.mediaDevices) {
-    throw new Error("Browsers give the microphone to https and localhost pages only. Open the page there, or drop a file.");
+    throw new Error(
+      "Browsers give the microphone to https and localhost pages only. Open the page there, or drop a file.",
+    );
   }
   const stream = await navigator.mediaDevices.getUserMedia({ audio: AS_IT_IS }).catch((error) => {
     throw new Error(WHY_NOT[error.name] ?? `The microphone cannot be used: ${error.message}`);
   });
   const context = new AudioContext();
   try {
+    await context.resume(); // Safari starts it asleep
     await context.audioWorklet.addModule(new URL("./capture.worklet.js", import.meta.url));
     return begin(context, stream, onPiece);
   } catch (error) {

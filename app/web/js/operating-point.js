@@ -12,7 +12,9 @@ export class OperatingPoint {
   /** `model` is what GET /v1/model answers; `onChange` is told of another choice. */
   constructor(target, model, onChange) {
     for (const point of model.operating_points) {
-      this.#select.append(new Option(pointInWords(point.name), point.name, false, point.name === model.default_operating_point));
+      this.#select.append(
+        new Option(pointInWords(point.name), point.name, false, point.name === model.default_operating_point),
+      );
     }
     const tell = () => {
       const point = model.operating_points.find(({ name }) => name === this.name);
@@ -27,7 +29,13 @@ export class OperatingPoint {
     });
     tell();
     target.append(
-      element("div", { className: "field" }, element("label", { htmlFor: this.#select.id }, "How strict"), this.#select, this.#meaning),
+      element(
+        "div",
+        { className: "field" },
+        element("label", { htmlFor: this.#select.id }, "How strict"),
+        this.#select,
+        this.#meaning,
+      ),
     );
   }
 

@@ -36,7 +36,9 @@ export class ComparePage {
     const result = part(this.#root, "result");
     result.replaceChildren();
     try {
-      const blobs = await Promise.all(names.map((name) => fetch(`console/examples/${name}.ogg`).then((response) => response.blob())));
+      const blobs = await Promise.all(
+        names.map((name) => fetch(`console/examples/${name}.ogg`).then((response) => response.blob())),
+      );
       for (const card of this.#cards) card.clip = null; // one question, not one for each half of it
       await Promise.all(this.#cards.map((card, i) => card.take(blobs[i], `${names[i]}.ogg`)));
     } catch (error) {
@@ -54,7 +56,13 @@ export class ComparePage {
     if (a === null || b === null) return;
     result.classList.add("busy");
     try {
-      const form = clipForm([["audio_a", a], ["audio_b", b]], { operating_point: this.#point.name });
+      const form = clipForm(
+        [
+          ["audio_a", a],
+          ["audio_b", b],
+        ],
+        { operating_point: this.#point.name },
+      );
       const answer = await this.#service.hear("v1/compare", form);
       if (asked !== this.#nAsked) return; // a clip was changed meanwhile
       answer.audio.forEach((audio, i) => this.#cards[i].judge(audio));

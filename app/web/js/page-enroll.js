@@ -87,7 +87,9 @@ export class EnrollPage {
     const { speech_s: keptS, remaining_speech_s: remainingS } = this.#speaker;
     const newS = this.#cards.reduce((sum, card) => sum + card.speechS, 0);
     const enoughS = remainingS > 0 ? keptS + remainingS : this.#limits.enroll_min_speech_s;
-    const heard = [keptS > 0 && `${seconds(keptS)} enrolled`, newS > 0 && `about ${seconds(newS)} in new clips`].filter(Boolean);
+    const heard = [keptS > 0 && `${seconds(keptS)} enrolled`, newS > 0 && `about ${seconds(newS)} in new clips`].filter(
+      Boolean,
+    );
     const missingS = enoughS - keptS - newS;
     this.#progress.set({
       keptS,
@@ -128,7 +130,9 @@ export class EnrollPage {
 
 function enrolledView(speaker, nClips) {
   const isEnrolled = speaker.status === "enrolled";
-  const title = isEnrolled ? `${nameOf(speaker)} is enrolled` : `${missingSeconds(speaker.remaining_speech_s)} more speech is needed`;
+  const title = isEnrolled
+    ? `${nameOf(speaker)} is enrolled`
+    : `${missingSeconds(speaker.remaining_speech_s)} more speech is needed`;
   announce(title);
   return element(
     "section",
@@ -142,9 +146,19 @@ function enrolledView(speaker, nClips) {
         {},
         element("p", { className: "decision" }, `${nClips} clip${nClips > 1 ? "s" : ""} added`),
         element("h2", {}, title),
-        element("p", { className: "quiet-text" }, `${seconds(speaker.speech_s)} of speech in ${speaker.enrollment_count} clip${speaker.enrollment_count > 1 ? "s" : ""}.`),
+        element(
+          "p",
+          { className: "quiet-text" },
+          `${seconds(speaker.speech_s)} of speech in ${speaker.enrollment_count} clip${speaker.enrollment_count > 1 ? "s" : ""}.`,
+        ),
       ),
-      isEnrolled ? element("a", { className: "button primary", href: `#verify/${encodeURIComponent(speaker.speaker_id)}` }, "Verify now") : null,
+      isEnrolled
+        ? element(
+            "a",
+            { className: "button primary", href: `#verify/${encodeURIComponent(speaker.speaker_id)}` },
+            "Verify now",
+          )
+        : null,
     ),
   );
 }

@@ -21,7 +21,10 @@ export class IdentifyPage extends ProbePage {
   }
 
   async send(clip, operatingPoint) {
-    const answer = await this.#service.hear("v1/identify", clipForm([["audio", clip]], { operating_point: operatingPoint }));
+    const answer = await this.#service.hear(
+      "v1/identify",
+      clipForm([["audio", clip]], { operating_point: operatingPoint }),
+    );
     const best = answer.candidates[0];
     const words = {
       accept: best && `It sounds like ${nameOf(best)}`,
@@ -43,8 +46,13 @@ export class IdentifyPage extends ProbePage {
       place(mark, atThreshold);
       return element(
         "li",
-        {},
-        element("span", { className: "name" }, nameOf(candidate), element("span", { className: "small" }, candidate.speaker_id)),
+        { className: candidate.decision },
+        element(
+          "span",
+          { className: "name" },
+          nameOf(candidate),
+          element("span", { className: "small" }, candidate.speaker_id),
+        ),
         element("span", { className: "gauge-track", ariaHidden: "true" }, mark, dot),
         element("span", { className: "figure-small" }, percent(candidate.probability)),
       );

@@ -29,9 +29,13 @@ export class SpeakersPage {
     const problem = part(this.#root, "problem");
     problem.replaceChildren();
     try {
-      const page = await this.#service.get(`v1/speakers?limit=${N_ON_A_PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+      const page = await this.#service.get(
+        `v1/speakers?limit=${N_ON_A_PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`,
+      );
       if (read !== this.#nReads) return; // asked again meanwhile
-      const rows = page.speakers.map((speaker) => new SpeakerRow(speaker, this.#service, (row) => this.#drop(row)).view);
+      const rows = page.speakers.map(
+        (speaker) => new SpeakerRow(speaker, this.#service, (row) => this.#drop(row)).view,
+      );
       if (cursor === null) list.replaceChildren(...rows);
       else list.append(...rows);
       if (cursor !== null) rows[0]?.querySelector("button").focus();

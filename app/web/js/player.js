@@ -11,7 +11,9 @@ export class Player {
   constructor(button, head) {
     this.#button = button;
     this.#head = head;
-    button.addEventListener("click", () => (this.#audio.paused ? this.#audio.play().catch(() => this.#audio.pause()) : this.#audio.pause()));
+    button.addEventListener("click", () =>
+      this.#audio.paused ? this.#audio.play().catch(() => this.#audio.pause()) : this.#audio.pause(),
+    );
     for (const event of ["play", "pause", "ended"]) this.#audio.addEventListener(event, () => this.#tell());
   }
 

@@ -4,7 +4,7 @@ import { element, icon } from "./dom.js";
 
 const WORDS = {
   unreachable: "The service cannot be reached. Check that it still runs, then try again.",
-  unauthenticated: "Without a valid key the service does not answer.",
+  unauthenticated: "Without a valid key the service does not answer. Reload the page to give one.",
   inconsistent_voice:
     "One clip does not sound like the speaker's others, so none was enrolled. Listen to each clip, and remove the one in which somebody else speaks.",
   not_enrolled: "This speaker has too little speech to be verified. Enroll more first.",
@@ -14,7 +14,8 @@ const WORDS = {
   unsupported_audio: "This file is in a format that the service does not read. WAV, FLAC, MP3, Ogg, WebM and M4A are.",
   audio_corrupt: "This file is damaged, or cut off.",
   not_enough_speech: "There is too little speech in a clip, so none was enrolled. Record it again, and keep talking.",
-  too_noisy: "A clip is mostly noise, so none was enrolled. Record it again, closer to the microphone or in a quieter place.",
+  too_noisy:
+    "A clip is mostly noise, so none was enrolled. Record it again, closer to the microphone or in a quieter place.",
   internal_error: "The service made a mistake.",
 };
 
@@ -38,8 +39,13 @@ function scopeInWords(detail) {
 
 /** A problem to be seen; the service's own sentence stands below where ours is another. */
 export function problemView(error) {
-  const known = error instanceof Problem ? error : new Problem({ code: "page", detail: `This page made a mistake: ${error.message}` });
-  const more = [known.detail !== known.words && known.detail, known.requestId && `Request ${known.requestId}`].filter(Boolean);
+  const known =
+    error instanceof Problem
+      ? error
+      : new Problem({ code: "page", detail: `This page made a mistake: ${error.message}` });
+  const more = [known.detail !== known.words && known.detail, known.requestId && `Request ${known.requestId}`].filter(
+    Boolean,
+  );
   return element(
     "div",
     { className: "problem", role: "alert" },

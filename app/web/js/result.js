@@ -13,7 +13,12 @@ export function verificationView(answer, limits, words, labels) {
   const advice = adviceOn(answer, limits, labels);
   // A clip without any speech gives nothing to measure.
   if (probability === null) return resultView(answer, words, advice, [], [details(answer)]);
-  const figure = element("p", { className: "figure" }, percent(probability), element("span", {}, "probability of one voice"));
+  const figure = element(
+    "p",
+    { className: "figure" },
+    percent(probability),
+    element("span", {}, "probability of one voice"),
+  );
   const gauge = gaugeView(probability, thresholdProbability(threshold, prior), "Probability that it is one voice");
   return resultView(answer, words, advice, [figure], [gauge, details(answer)]);
 }
@@ -25,16 +30,35 @@ export function resultView(answer, words, advice, beside, below) {
     "div",
     { className: "verdict" },
     element("span", { className: "seal" }, icon(decision)),
-    element("div", {}, element("p", { className: "decision" }, decisionInWords(decision)), element("h2", {}, words[decision])),
+    element(
+      "div",
+      {},
+      element("p", { className: "decision" }, decisionInWords(decision)),
+      element("h2", {}, words[decision]),
+    ),
     ...beside,
   );
-  const flags = (answer.flags ?? []).map((flag) => element("p", { className: "flag" }, icon("warning"), flagInWords(flag)));
-  return element("section", { className: `result ${decision}`, ariaLabel: "Result" }, head, adviceView(advice), ...flags, ...below);
+  const flags = (answer.flags ?? []).map((flag) =>
+    element("p", { className: "flag" }, icon("warning"), flagInWords(flag)),
+  );
+  return element(
+    "section",
+    { className: `result ${decision}`, ariaLabel: "Result" },
+    head,
+    adviceView(advice),
+    ...flags,
+    ...below,
+  );
 }
 
 function adviceView(advice) {
   if (advice.length === 0) return null;
-  return element("div", { className: "advice" }, element("p", {}, "What to do"), element("ul", {}, ...advice.map((line) => element("li", {}, line))));
+  return element(
+    "div",
+    { className: "advice" },
+    element("p", {}, "What to do"),
+    element("ul", {}, ...advice.map((line) => element("li", {}, line))),
+  );
 }
 
 /** The numbers behind a decision, for whoever wants them. */
@@ -48,9 +72,16 @@ export function details(answer) {
   } else {
     rows.push(["Threshold", `log-likelihood ratio ${number(threshold.llr)} and more, the more speakers are searched`]);
   }
-  rows.push(["Measured errors", `${oneIn(threshold.fmr)} strangers gets in, ${oneIn(threshold.fnmr)} true speakers is turned away`]);
+  rows.push([
+    "Measured errors",
+    `${oneIn(threshold.fmr)} strangers gets in, ${oneIn(threshold.fnmr)} true speakers is turned away`,
+  ]);
   rows.push(["Model", answer.model.id], ["Request", answer.request_id]);
-  const list = element("dl", {}, ...rows.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
+  const list = element(
+    "dl",
+    {},
+    ...rows.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))),
+  );
   return element("details", {}, element("summary", {}, "The numbers"), list);
 }
 

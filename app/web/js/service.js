@@ -5,7 +5,6 @@ import { Problem } from "./problem.js";
 
 const MAX_WAITS = 3;
 const DEFAULT_WAIT_S = 2;
-const FORM_HEADERS = {};
 const JSON_HEADERS = { "Content-Type": "application/json" };
 
 export class Service {
@@ -30,18 +29,19 @@ export class Service {
 
   /** For calls that write: under a key of its own, so that a repetition after a wait writes nothing twice. */
   make(path, body) {
-    const isForm = body instanceof FormData;
-    const headers = { ...(isForm ? FORM_HEADERS : JSON_HEADERS), "Idempotency-Key": crypto.randomUUID() };
-    return this.#call("POST", path, isForm ? body : JSON.stringify(body), headers);
+    const once = { "Idempotency-Key": randomKey() };
+    // A form brings its own type, with its boundary.
+    if (body instanceof FormData) return this.#call("POST", path, body, once);
+    return this.#call("POST", path, JSON.stringify(body), { ...JSON_HEADERS, ...once });
   }
 
   /** For calls that hear a clip and write nothing. */
   hear(path, form) {
-    return this.#call("POST", path, form, FORM_HEADERS);
+    return this.#call("POST", path, form);
   }
 
   async #call(method, path, body, headers = {}) {
-    for (let nWaits = 0; ; ) {
+    for (let nWaits = 0; ;) {
       const key = this.#keyring.key;
       const sent = key === null ? headers : { ...headers, "X-API-Key": key };
       const response = await fetch(path, { method, body, headers: sent, cache: "no-store" }).catch(() => {
@@ -85,6 +85,11 @@ export function clipForm(fields, texts = {}) {
 
 export function speakerPath(speakerId, rest = "") {
   return `v1/speakers/${encodeURIComponent(speakerId)}${rest}`;
+}
+
+/** Not `randomUUID`, which only https and localhost have. */
+function randomKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function problemOf(response) {

@@ -37,7 +37,9 @@ export class SpeakerPicker {
     this.#field = isListed ? this.#list(page.speakers) : typed();
     if (chosen) this.#field.value = chosen;
     this.#field.id = `${this.#target.closest("section[id]").id}-speaker`;
-    this.#target.replaceChildren(element("div", { className: "field" }, element("label", { htmlFor: this.#field.id }, "Speaker"), this.#field));
+    this.#target.replaceChildren(
+      element("div", { className: "field" }, element("label", { htmlFor: this.#field.id }, "Speaker"), this.#field),
+    );
   }
 
   #list(speakers) {
@@ -47,7 +49,10 @@ export class SpeakerPicker {
       const isUsable = this.#isUsable(speaker);
       const name = nameOf(speaker);
       const id = name === speaker.speaker_id ? "" : ` (${speaker.speaker_id})`;
-      const option = new Option(`${name}${id}${isUsable ? "" : `, ${statusInWords(speaker.status)}`}`, speaker.speaker_id);
+      const option = new Option(
+        `${name}${id}${isUsable ? "" : `, ${statusInWords(speaker.status)}`}`,
+        speaker.speaker_id,
+      );
       option.disabled = !isUsable;
       option.dataset.name = name;
       select.append(option);
@@ -57,5 +62,11 @@ export class SpeakerPicker {
 }
 
 function typed() {
-  return element("input", { required: true, maxLength: 128, spellcheck: false, autocapitalize: "none", placeholder: "Speaker ID" });
+  return element("input", {
+    required: true,
+    maxLength: 128,
+    spellcheck: false,
+    autocapitalize: "none",
+    placeholder: "Speaker ID",
+  });
 }

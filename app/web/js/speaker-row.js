@@ -31,20 +31,29 @@ export class SpeakerRow {
       this.#button("Rename", () => this.#rename()),
       this.#button("Erase", () => this.#erase()),
     );
-    this.view.append(element("div", { className: "speaker-head" }, this.#facts, actions), this.#problem, this.#enrollments);
+    this.view.append(
+      element("div", { className: "speaker-head" }, this.#facts, actions),
+      this.#problem,
+      this.#enrollments,
+    );
     this.#tell();
   }
 
   #tell() {
     const { speaker_id: id, status, speech_s: speechS, enrollment_count: nClips, consent } = this.#speaker;
-    const rest = [id, nClips > 0 && `${seconds(speechS)} of speech in ${nClips} clip${nClips > 1 ? "s" : ""}`, consentInWords(consent)];
+    const rest = [
+      id,
+      nClips > 0 && `${seconds(speechS)} of speech in ${nClips} clip${nClips > 1 ? "s" : ""}`,
+      consentInWords(consent),
+    ];
     this.#facts.replaceChildren(
       element("h2", {}, nameOf(this.#speaker)),
       element("span", { className: `status ${status}` }, statusInWords(status)),
       element("p", { className: "small" }, rest.filter(Boolean).join(" · ")),
     );
     show(this.#more, status !== "stale");
-    for (const button of this.view.querySelectorAll(".actions > *")) button.ariaLabel = `${button.textContent}: ${nameOf(this.#speaker)}`;
+    for (const button of this.view.querySelectorAll(".actions > *"))
+      button.ariaLabel = `${button.textContent}: ${nameOf(this.#speaker)}`;
   }
 
   #button(text, act) {
@@ -63,9 +72,17 @@ export class SpeakerRow {
   }
 
   async #rename() {
-    const name = await ask({ title: "Rename", text: `The ID stays ${this.#speaker.speaker_id}.`, label: "Name", value: this.#speaker.display_name ?? "", go: "Rename" });
+    const name = await ask({
+      title: "Rename",
+      text: `The ID stays ${this.#speaker.speaker_id}.`,
+      label: "Name",
+      value: this.#speaker.display_name ?? "",
+      go: "Rename",
+    });
     if (name === null) return;
-    this.#speaker = await this.#service.change(speakerPath(this.#speaker.speaker_id), { display_name: name.trim() || null });
+    this.#speaker = await this.#service.change(speakerPath(this.#speaker.speaker_id), {
+      display_name: name.trim() || null,
+    });
     this.#tell();
     announce(`Renamed to ${nameOf(this.#speaker)}.`);
   }
@@ -95,7 +112,9 @@ export class SpeakerRow {
   async #readEnrollments() {
     const { enrollments } = await this.#service.get(speakerPath(this.#speaker.speaker_id, "/enrollments"));
     const rows = enrollments.map((enrollment) => this.#enrollmentRow(enrollment));
-    this.#enrollments.replaceChildren(rows.length ? element("ul", {}, ...rows) : element("p", { className: "small" }, "No clip yet."));
+    this.#enrollments.replaceChildren(
+      rows.length ? element("ul", {}, ...rows) : element("p", { className: "small" }, "No clip yet."),
+    );
   }
 
   #enrollmentRow({ enrollment_id: id, speech_s: speechS, audio, created_at: at }) {
@@ -112,7 +131,9 @@ export class SpeakerRow {
       go: "Take back",
     });
     if (isSure === null) return;
-    await this.#service.erase(speakerPath(this.#speaker.speaker_id, `/enrollments/${encodeURIComponent(enrollmentId)}`));
+    await this.#service.erase(
+      speakerPath(this.#speaker.speaker_id, `/enrollments/${encodeURIComponent(enrollmentId)}`),
+    );
     this.#speaker = await this.#service.get(speakerPath(this.#speaker.speaker_id));
     this.#tell();
     await this.#readEnrollments();

@@ -13,8 +13,19 @@ export class SpeechProgress {
   #bar;
 
   constructor(label) {
-    this.#bar = element("div", { className: "bar", role: "progressbar", ariaLabel: label }, this.#kept, this.#new, this.#mark);
-    this.view = element("div", { className: "progress" }, this.#bar, element("p", { className: "row" }, this.#text, this.#source));
+    this.#bar = element(
+      "div",
+      { className: "bar", role: "progressbar", ariaLabel: label },
+      this.#kept,
+      this.#new,
+      this.#mark,
+    );
+    this.view = element(
+      "div",
+      { className: "progress" },
+      this.#bar,
+      element("p", { className: "row" }, this.#text, this.#source),
+    );
   }
 
   /** `keptS` is what the service counted, `newS` what this page estimates; `text` says both, `source` where a number is from. */
@@ -24,7 +35,6 @@ export class SpeechProgress {
     this.#new.style.width = share(Math.min(newS, scaleS - keptS));
     this.#mark.style.insetInlineStart = share(enoughS);
     this.#mark.hidden = enoughS >= scaleS;
-    this.#bar.classList.toggle("enough", keptS + newS >= enoughS);
     this.#bar.ariaValueNow = Math.round(100 * Math.min(1, (keptS + newS) / enoughS));
     this.#bar.ariaValueText = text;
     this.#text.textContent = text;

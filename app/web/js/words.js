@@ -8,7 +8,8 @@ export const ADVICE = {
 const DECISIONS = { accept: "Accepted", reject: "Rejected", inconclusive: "Inconclusive" };
 
 const FLAGS = {
-  replay_suspected: "This may be a recording played back, not a person speaking. The decision does not take it into account.",
+  replay_suspected:
+    "This may be a recording played back, not a person speaking. The decision does not take it into account.",
 };
 
 const STATUSES = {
