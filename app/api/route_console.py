@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request
@@ -57,11 +58,15 @@ class ConsoleFile:
     content: bytes
     media_type: str
 
+    @cached_property
+    def etag(self) -> str:
+        return f'"{hashlib.sha256(self.content).hexdigest()}"'
+
     def response(self, request: Request) -> Response:
-        etag = f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
-        headers = {**HEADERS, "ETag": etag}
+        """The whole file, or 304 where the browser has it."""
+        headers = {**HEADERS, "ETag": self.etag}
         known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-        if known & {etag, "*"}:
+        if known & {self.etag, "*"}:
             return Response(status_code=304, headers=headers)
         return Response(self.content, media_type=self.media_type, headers=headers)
 

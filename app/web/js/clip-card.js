@@ -1,7 +1,7 @@
 // One clip on the page: recorded, dropped or chosen; drawn, played, judged, and taken away again.
 
 import { fileClip, recordedClip } from "./clip.js";
-import { announce, element, part, show } from "./dom.js";
+import { announce, definitions, part, show } from "./dom.js";
 import { drawSpectrogram, drawWaveform } from "./drawing.js";
 import { Player } from "./player.js";
 import { RecordingPanel } from "./recording-panel.js";
@@ -51,9 +51,7 @@ export class ClipCard {
       ["Clipping", audio.clipped_fraction > 0.001 ? `${(100 * audio.clipped_fraction).toFixed(1)} %` : "none"],
     ];
     const list = part(this.view, "quality");
-    list.replaceChildren(
-      ...rows.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))),
-    );
+    list.replaceChildren(...definitions(rows));
     show(list);
     show(part(this.view, "speech"), false);
     this.#tellAbout(`${audio.format}, ${audio.sample_rate_hz / 1000} kHz`);
@@ -74,13 +72,9 @@ export class ClipCard {
     on("choose", "click", () => part(this.view, "file").click());
     on("file", "change", (event) => this.#takeFile(event.target.files[0]));
     on("remove", "click", () => this.#remove());
-    this.view.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      this.view.classList.add("dragged-over");
-    });
+    this.view.addEventListener("dragover", () => this.view.classList.add("dragged-over"));
     this.view.addEventListener("dragleave", () => this.view.classList.remove("dragged-over"));
     this.view.addEventListener("drop", (event) => {
-      event.preventDefault();
       this.view.classList.remove("dragged-over");
       this.#takeFile(event.dataTransfer.files[0]);
     });
@@ -92,6 +86,8 @@ export class ClipCard {
     this.#tellProblem("");
     this.#player.clear();
     const before = this.clip;
+    this.clip = null;
+    this.#told.onChange();
     this.#enter("recording");
     this.#tellSpeech(0);
     try {

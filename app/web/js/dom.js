@@ -1,5 +1,6 @@
 // Building and finding elements. Text always goes in as text, so no name that somebody chose becomes markup.
 
+// A text that goes and comes within one task was never gone.
 const PAUSE_MS = 100;
 
 /** An element with properties (or, where the DOM has no such property, attributes) and children. */
@@ -11,6 +12,11 @@ export function element(tag, properties = {}, ...children) {
   }
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
+}
+
+/** What goes into a `dl`, for each pair of a term and its meaning. */
+export function definitions(rows) {
+  return rows.map(([term, meaning]) => element("div", {}, element("dt", {}, term), element("dd", {}, meaning)));
 }
 
 /** One of the page's icons; it says nothing to a screen reader, the words beside it do. */

@@ -4,8 +4,8 @@ import { N_BANDS, melLevelsDb } from "./mel.js";
 
 const BAR_PX = 3;
 const RANGE_DB = 55;
+// Where no band is louder than that, nothing is bright.
 const QUIET_DB = -20;
-// A band that is louder than that is the brightest; where none is, all stays dark.
 
 /** Sizes a canvas to its box in device pixels, cleared; null where it has no box. */
 function context(canvas) {

@@ -18,8 +18,9 @@ export class SpeakerChoice {
     this.#onChosen = onChosen;
     this.#onProblem = onProblem;
     this.#picker = new SpeakerPicker(part(part(root, "known"), "picker"), service, ({ status }) => status !== "stale");
-    for (const radio of root.querySelectorAll("[name=enroll-kind]"))
+    for (const radio of root.querySelectorAll("[name=enroll-kind]")) {
       radio.addEventListener("change", () => this.#switch(radio.value));
+    }
     this.#form("new").elements.expires_on.min = new Date().toISOString().slice(0, 10);
     this.#on("new", (form) => this.#service.make("v1/speakers", speakerOf(form)));
     this.#on("known", () => this.#service.get(speakerPath(this.#picker.speakerId)));

@@ -3,17 +3,17 @@
 import { element } from "./dom.js";
 import { percent } from "./words.js";
 
-const END = 7;
 // In log-odds; a little past 0.1 and 99.9 %.
+const END = 7;
 const TICKS = [0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999];
-const MINOR_TICKS = [0.01, 0.99];
 // Left out where there is little room.
+const MINOR_TICKS = [0.01, 0.99];
 
-export function logit(probability) {
+function logit(probability) {
   return Math.log(probability / (1 - probability));
 }
 
-export function sigmoid(logOdds) {
+function sigmoid(logOdds) {
   return 1 / (1 + Math.exp(-logOdds));
 }
 

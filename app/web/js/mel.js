@@ -3,8 +3,8 @@
 export const N_BANDS = 64;
 
 const WINDOW_S = 0.032;
-const TOP_HZ = 8000;
 // The encoder hears no more: it takes 16,000 samples a second.
+const TOP_HZ = 8000;
 const MIN_POWER = 1e-10;
 
 /** Levels in dB, frame by frame and in each from the lowest band to the highest: Float32Array of nFrames × N_BANDS. */

@@ -53,8 +53,8 @@ export class ComparePage {
     for (const card of this.#cards) card.unjudge();
     result.replaceChildren();
     const [a, b] = this.#cards.map((card) => card.clip);
+    result.classList.toggle("busy", a !== null && b !== null);
     if (a === null || b === null) return;
-    result.classList.add("busy");
     try {
       const form = clipForm(
         [

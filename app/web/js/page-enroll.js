@@ -4,9 +4,10 @@ import { ClipCard } from "./clip-card.js";
 import { announce, element, icon, part, show } from "./dom.js";
 import { SpeakerChoice } from "./enroll-speaker.js";
 import { problemView } from "./problem.js";
+import { stopRecording } from "./recording-panel.js";
 import { clipForm, speakerPath } from "./service.js";
 import { SpeechProgress } from "./speech-progress.js";
-import { missingSeconds, nameOf, seconds } from "./words.js";
+import { counted, missingSeconds, nameOf, seconds } from "./words.js";
 
 export class EnrollPage {
   #root;
@@ -38,6 +39,7 @@ export class EnrollPage {
   }
 
   #choose(speaker) {
+    stopRecording();
     this.#tell(null);
     this.#speaker = speaker;
     this.#choice.show(speaker);
@@ -84,24 +86,26 @@ export class EnrollPage {
   }
 
   #measure() {
+    if (this.#speaker === null) return; // a recording ended after its speaker was put away
     const { speech_s: keptS, remaining_speech_s: remainingS } = this.#speaker;
     const newS = this.#cards.reduce((sum, card) => sum + card.speechS, 0);
     const enoughS = remainingS > 0 ? keptS + remainingS : this.#limits.enroll_min_speech_s;
-    const heard = [keptS > 0 && `${seconds(keptS)} enrolled`, newS > 0 && `about ${seconds(newS)} in new clips`].filter(
-      Boolean,
-    );
+    const heard = [];
+    if (keptS > 0) heard.push(`${seconds(keptS)} enrolled`);
+    if (newS > 0) heard.push(`about ${seconds(newS)} in new clips`);
     const missingS = enoughS - keptS - newS;
+    const rest = missingS > 0 ? `${missingSeconds(missingS)} more is needed` : "that is enough";
     this.#progress.set({
       keptS,
       newS,
       enoughS,
-      text: `${heard.join(" and ") || "No speech yet"}; ${missingS > 0 ? `${missingSeconds(missingS)} more is needed` : "that is enough"}`,
+      text: `${heard.join(" and ") || "No speech yet"}; ${rest}`,
       source: `the service asks for ${seconds(enoughS)}; new clips are estimated here`,
     });
     const n = this.#filled().length;
     const send = part(this.#root, "send");
     send.disabled = n === 0;
-    send.textContent = n > 1 ? `Enroll ${n} clips` : "Enroll";
+    send.textContent = n > 1 ? `Enroll ${counted(n, "clip")}` : "Enroll";
   }
 
   async #send() {
@@ -144,12 +148,12 @@ function enrolledView(speaker, nClips) {
       element(
         "div",
         {},
-        element("p", { className: "decision" }, `${nClips} clip${nClips > 1 ? "s" : ""} added`),
+        element("p", { className: "decision" }, `${counted(nClips, "clip")} added`),
         element("h2", {}, title),
         element(
           "p",
           { className: "quiet-text" },
-          `${seconds(speaker.speech_s)} of speech in ${speaker.enrollment_count} clip${speaker.enrollment_count > 1 ? "s" : ""}.`,
+          `${seconds(speaker.speech_s)} of speech in ${counted(speaker.enrollment_count, "clip")}.`,
         ),
       ),
       isEnrolled

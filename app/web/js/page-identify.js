@@ -2,7 +2,7 @@
 
 import { adviceOn } from "./advice.js";
 import { element } from "./dom.js";
-import { place, sigmoid } from "./gauge.js";
+import { place, thresholdProbability } from "./gauge.js";
 import { CLIP_LABEL, ProbePage } from "./page-probe.js";
 import { details, resultView } from "./result.js";
 import { clipForm } from "./service.js";
@@ -37,8 +37,7 @@ export class IdentifyPage extends ProbePage {
 
   #candidates({ candidates, threshold }) {
     if (candidates.length === 0) return null;
-    const logPriorOdds = Math.log(this.#prior / (1 - this.#prior));
-    const atThreshold = sigmoid(threshold.llr + logPriorOdds);
+    const atThreshold = thresholdProbability(threshold, this.#prior);
     const rows = candidates.map((candidate) => {
       const dot = element("span", { className: "gauge-dot" });
       const mark = element("span", { className: "gauge-threshold" });

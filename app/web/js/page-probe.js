@@ -16,9 +16,9 @@ export class ProbePage {
   /** A subclass gives `send(clip, operatingPoint)`, which resolves to `{answer, words, view}`. */
   constructor(root, { limits, model }) {
     this.#root = root;
-    this.#card = new ClipCard(CLIP_LABEL, limits, { onChange: () => this.#changed() });
+    this.#card = new ClipCard(CLIP_LABEL, limits, { onChange: () => this.changed() });
     part(root, "clips").append(this.#card.view);
-    this.#point = new OperatingPoint(part(root, "point"), model, () => this.#changed());
+    this.#point = new OperatingPoint(part(root, "point"), model, () => this.changed());
     part(root, "form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#ask();
@@ -31,7 +31,8 @@ export class ProbePage {
     part(this.#root, "result").replaceChildren(problemView(error));
   }
 
-  #changed() {
+  /** What was asked is no longer what stands there. */
+  changed() {
     this.#card.unjudge();
     part(this.#root, "result").replaceChildren();
     part(this.#root, "send").disabled = this.#card.clip === null;

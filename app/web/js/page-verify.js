@@ -16,6 +16,7 @@ export class VerifyPage extends ProbePage {
     this.#service = parts.service;
     this.#limits = parts.limits;
     this.#picker = new SpeakerPicker(part(root, "picker"), parts.service, ({ status }) => status === "enrolled");
+    part(root, "picker").addEventListener("change", () => this.changed());
   }
 
   /** `chosen` is a speaker's ID, where another page leads here. */

@@ -3,14 +3,14 @@
 import { part } from "./dom.js";
 import { drawPeaks, nBarsOf } from "./drawing.js";
 import { record } from "./microphone.js";
-import { estimateSpeechS, frameLevelsDb } from "./speech.js";
+import { FRAME_S, estimateSpeechS, frameLevelsDb } from "./speech.js";
 import { seconds } from "./words.js";
 
 const LOWEST_DB = -60;
-const TEXT_FIELDS = "input, textarea, select, button, a, summary";
+const TAKES_SPACE = "input, textarea, select, button, a, summary";
 
-let running = null;
 // There is one microphone.
+let running = null;
 
 export async function stopRecording() {
   await running?.stop();
@@ -41,7 +41,7 @@ export class RecordingPanel {
       peaks.push(piece.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0));
       const unread = Float32Array.of(...rest, ...piece);
       const levels = frameLevelsDb(unread, session.rateHz);
-      rest = unread.slice(levels.length * Math.round(session.rateHz / 50));
+      rest = unread.slice(levels.length * Math.round(session.rateHz * FRAME_S));
       levelsDb.push(...levels);
       this.#draw(peaks, levelsDb, nSamples / session.rateHz);
     });
@@ -63,7 +63,7 @@ export class RecordingPanel {
   }
 
   #onKey = (event) => {
-    if (event.key !== " " || event.target.matches(TEXT_FIELDS)) return; // there, Space has a meaning of its own
+    if (event.key !== " " || event.target.matches(TAKES_SPACE)) return;
     event.preventDefault();
     this.stop();
   };

@@ -1,7 +1,7 @@
 // A decision, to be read at a glance: in words, as a gauge, with its reasons and with what to do.
 
 import { adviceOn } from "./advice.js";
-import { element, icon } from "./dom.js";
+import { definitions, element, icon } from "./dom.js";
 import { gaugeView, thresholdProbability } from "./gauge.js";
 import { decisionInWords, flagInWords, oneIn, percent } from "./words.js";
 
@@ -77,12 +77,7 @@ export function details(answer) {
     `${oneIn(threshold.fmr)} strangers gets in, ${oneIn(threshold.fnmr)} true speakers is turned away`,
   ]);
   rows.push(["Model", answer.model.id], ["Request", answer.request_id]);
-  const list = element(
-    "dl",
-    {},
-    ...rows.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))),
-  );
-  return element("details", {}, element("summary", {}, "The numbers"), list);
+  return element("details", {}, element("summary", {}, "The numbers"), element("dl", {}, ...definitions(rows)));
 }
 
 /** One sentence for a screen reader. */

@@ -4,7 +4,7 @@ import { ask } from "./ask.js";
 import { announce, element, icon, show } from "./dom.js";
 import { problemView } from "./problem.js";
 import { speakerPath } from "./service.js";
-import { day, dayAndTime, nameOf, noiseInWords, seconds, statusInWords } from "./words.js";
+import { counted, day, dayAndTime, nameOf, noiseInWords, seconds, statusInWords } from "./words.js";
 
 export class SpeakerRow {
   #service;
@@ -43,7 +43,7 @@ export class SpeakerRow {
     const { speaker_id: id, status, speech_s: speechS, enrollment_count: nClips, consent } = this.#speaker;
     const rest = [
       id,
-      nClips > 0 && `${seconds(speechS)} of speech in ${nClips} clip${nClips > 1 ? "s" : ""}`,
+      nClips > 0 && `${seconds(speechS)} of speech in ${counted(nClips, "clip")}`,
       consentInWords(consent),
     ];
     this.#facts.replaceChildren(
@@ -52,8 +52,9 @@ export class SpeakerRow {
       element("p", { className: "small" }, rest.filter(Boolean).join(" · ")),
     );
     show(this.#more, status !== "stale");
-    for (const button of this.view.querySelectorAll(".actions > *"))
-      button.ariaLabel = `${button.textContent}: ${nameOf(this.#speaker)}`;
+    for (const action of this.view.querySelectorAll(".actions > *")) {
+      action.ariaLabel = `${action.textContent}: ${nameOf(this.#speaker)}`;
+    }
   }
 
   #button(text, act) {

@@ -3,13 +3,17 @@
 
 export const FRAME_S = 0.02;
 
-const PEAK_DB = -50;
-// Below that in their loudest frames, all is taken for silence.
-const MIN_RANGE_DB = 12;
+// Where even the loudest frames are below that, all is silence.
+const SILENCE_DB = -50;
 // Speech has pauses; what stays at one level is noise or a tone.
-const LOUD_PART = 0.45;
+const MIN_RANGE_DB = 12;
+// Where speech begins between the quiet and the loud.
+const SPEECH_PART = 0.45;
+// Digital silence between words puts "quiet" far below any voice.
+const MAX_BELOW_LOUD_DB = 30;
+// A shorter gap is within a word, or between two: speech as the service counts it.
 const MAX_GAP_FRAMES = 10;
-const MIN_DB = -100;
+const LOWEST_DB = -100;
 
 /** Loudness of each whole frame, in dB re full scale. */
 export function frameLevelsDb(samples, rateHz) {
@@ -18,7 +22,7 @@ export function frameLevelsDb(samples, rateHz) {
   for (let start = 0; start + nFrameSamples <= samples.length; start += nFrameSamples) {
     let power = 0;
     for (let i = start; i < start + nFrameSamples; i += 1) power += samples[i] * samples[i];
-    levels.push(Math.max(MIN_DB, 10 * Math.log10(power / nFrameSamples)));
+    levels.push(Math.max(LOWEST_DB, 10 * Math.log10(power / nFrameSamples)));
   }
   return levels;
 }
@@ -29,9 +33,8 @@ export function estimateSpeechS(levelsDb) {
   const sorted = Float32Array.from(levelsDb).sort();
   const quiet = quantile(sorted, 0.05);
   const loud = quantile(sorted, 0.95);
-  if (loud < PEAK_DB || loud - quiet < MIN_RANGE_DB) return 0;
-  // Digital silence between words would put the middle far below any voice.
-  const threshold = Math.max(quiet + LOUD_PART * (loud - quiet), loud - 30);
+  if (loud < SILENCE_DB || loud - quiet < MIN_RANGE_DB) return 0;
+  const threshold = Math.max(quiet + SPEECH_PART * (loud - quiet), loud - MAX_BELOW_LOUD_DB);
   let nFrames = 0;
   let gap = MAX_GAP_FRAMES + 1;
   for (const level of levelsDb) {
@@ -39,7 +42,6 @@ export function estimateSpeechS(levelsDb) {
       gap += 1;
       continue;
     }
-    // A gap within a word, or between two, is speech as the service counts it.
     nFrames += gap <= MAX_GAP_FRAMES ? gap + 1 : 1;
     gap = 0;
   }

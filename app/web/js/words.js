@@ -42,6 +42,11 @@ export function oneIn(rate) {
   return rate > 0 ? `1 in ${Math.round(1 / rate).toLocaleString("en-GB")}` : "none of those measured";
 }
 
+/** A number of things: "1 clip", "2 clips". */
+export function counted(n, thing) {
+  return `${n} ${thing}${n === 1 ? "" : "s"}`;
+}
+
 export function seconds(value) {
   return `${value.toFixed(value < 10 ? 1 : 0)} s`;
 }
