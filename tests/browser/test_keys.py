@@ -49,7 +49,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_only(page_hearing: Opened, keye
     page.goto(keyed.address)
     expect(page.get_by_role("dialog", name="This service asks for a key")).to_be_visible()
     give(page, "vouch_wrong_key")
-    expect(page.get_by_role("dialog")).to_contain_text("The API key")
+    expect(page.get_by_role("dialog")).to_contain_text("It did not take the last one")
     give(page, keyed.may_compare)
     page.get_by_role("button", name="Two voices").click()
     expect_decision(page, "Rejected", "Two different voices")
@@ -110,6 +110,9 @@ def test_a_service_that_is_gone_is_told_in_words(page: Page, address: str) -> No
     open_console(page, address)
     page.get_by_role("button", name="Two voices").click()
     expect(section(page).get_by_role("alert")).to_contain_text("The service cannot be reached.")
+    page.unroute("**/v1/compare")
+    page.get_by_role("button", name="Try again").click()
+    expect_decision(page, "Rejected", "Two different voices")
 
 
 def test_a_flag_is_a_warning_in_words_and_an_unknown_one_is_shown(page: Page, address: str) -> None:

@@ -112,6 +112,26 @@ def test_another_voice_is_not_enrolled_beside_the_first(page_hearing: Opened, ad
     assert page.request.get(f"{address}/v1/speakers/bea").json()["enrollment_count"] == 1
 
 
+def test_an_answer_goes_with_what_it_was_about(page: Page, address: str) -> None:
+    for speaker_id in ("ann", "bob"):
+        assert page.request.post(f"{address}/v1/speakers", data={"speaker_id": speaker_id}).status == 201
+        form = {"audio": CLIPS / "speaker-a-2.ogg"}
+        assert page.request.post(f"{address}/v1/speakers/{speaker_id}/enrollments", multipart=form).status == 201
+    open_console(page, address, "verify/ann")
+    section(page).locator("input[type=file]").set_input_files(CLIPS / "speaker-a-3.ogg")
+    page.get_by_role("button", name="Verify").click()
+    expect_decision(page, "Accepted", "It sounds like ann")
+    page.get_by_label("Speaker", exact=True).select_option("bob")
+    expect(result(page)).to_have_count(0)
+
+    open_console(page, address, "compare")
+    page.get_by_role("button", name="One voice twice").click()
+    expect_decision(page, "Accepted", "The same voice")
+    page.get_by_role("article", name="Clip A").get_by_role("button", name="Remove").click()
+    expect(result(page)).to_have_count(0)
+    expect(section(page).locator(".busy")).to_have_count(0)
+
+
 def test_files_are_taken_and_a_bad_one_is_told_in_words(page: Page, address: str, tmp_path: Path) -> None:
     broken = tmp_path / "letter.txt"
     broken.write_text("Dear service,")

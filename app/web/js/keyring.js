@@ -3,6 +3,8 @@
 import { part, show } from "./dom.js";
 
 const STORED_AS = "vouch.key";
+const FIRST_TIME = "Whoever runs it can make one for you.";
+const NOT_TAKEN = "It did not take the last one: mistyped, revoked, or of another service.";
 
 export class Keyring {
   #dialog = document.getElementById("key-dialog");
@@ -23,16 +25,16 @@ export class Keyring {
   }
 
   /** The key that the person gives, or null. Calls that fail together ask once. */
-  ask(reason) {
-    this.#asking ??= this.#ask(reason).finally(() => (this.#asking = null));
+  ask() {
+    this.#asking ??= this.#ask().finally(() => (this.#asking = null));
     return this.#asking;
   }
 
-  async #ask(reason) {
+  async #ask() {
+    part(this.#dialog, "reason").textContent = this.key === null ? FIRST_TIME : NOT_TAKEN;
     sessionStorage.removeItem(STORED_AS); // the service did not take it
     const form = this.#dialog.querySelector("form");
     form.reset();
-    part(this.#dialog, "reason").textContent = reason;
     this.#dialog.returnValue = "";
     const closed = new Promise((resolve) => this.#dialog.addEventListener("close", resolve, { once: true }));
     this.#dialog.showModal();

@@ -70,7 +70,7 @@ export class ComparePage {
       announce(spoken(answer, WORDS));
       result.scrollIntoView({ block: "nearest" });
     } catch (error) {
-      if (asked === this.#nAsked) result.replaceChildren(problemView(error));
+      if (asked === this.#nAsked) result.replaceChildren(problemView(error, () => this.#compare()));
     } finally {
       if (asked === this.#nAsked) result.classList.remove("busy");
     }

@@ -16,6 +16,10 @@ const WORDS = {
   not_enough_speech: "There is too little speech in a clip, so none was enrolled. Record it again, and keep talking.",
   too_noisy:
     "A clip is mostly noise, so none was enrolled. Record it again, closer to the microphone or in a quieter place.",
+  overloaded: "The service has more to do than it can. Try again in a moment.",
+  rate_limited: "That was more than this key may ask within a minute. Try again in a moment.",
+  model_not_ready: "The service is still starting. Try again in a moment.",
+  store_error: "The service cannot use its database at the moment.",
   internal_error: "The service made a mistake.",
 };
 
@@ -37,8 +41,8 @@ function scopeInWords(detail) {
   return scope ? `Your key lacks the scope “${scope}”. Ask whoever runs the service for one that has it.` : detail;
 }
 
-/** A problem to be seen; the service's own sentence stands below where ours is another. */
-export function problemView(error) {
+/** A problem to be seen; the service's own sentence stands below where ours is another. With `retry` there is a button for it. */
+export function problemView(error, retry = null) {
   const known =
     error instanceof Problem
       ? error
@@ -56,5 +60,6 @@ export function problemView(error) {
       element("p", { className: "problem-words" }, known.words),
       more.length ? element("p", { className: "small" }, more.join(" · ")) : null,
     ),
+    retry && element("button", { type: "button", onclick: retry }, "Try again"),
   );
 }

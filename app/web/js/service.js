@@ -52,7 +52,7 @@ export class Service {
       if (problem.status === 401) {
         // Meanwhile another call may have brought one.
         if (this.#keyring.key !== key) continue;
-        if ((await this.#keyring.ask(problem.detail)) === null) throw problem;
+        if ((await this.#keyring.ask()) === null) throw problem;
       } else if ((problem.status === 429 || problem.status === 503) && nWaits < MAX_WAITS) {
         nWaits += 1;
         await this.#wait(problem);
