@@ -143,6 +143,7 @@ def test_files_are_taken_and_a_bad_one_is_told_in_words(page: Page, address: str
     expect(page.get_by_role("img", name="Waveform of Clip A")).to_be_visible()
     files.nth(1).set_input_files(broken)
     expect(page.get_by_role("article", name="Clip B")).to_contain_text("No preview")
+    expect(page.get_by_role("article", name="Clip B").get_by_role("button", name="Play")).to_be_hidden()
     expect(section(page).get_by_role("alert")).to_contain_text("a format that the service does not read")
 
 

@@ -113,6 +113,7 @@ export class ClipCard {
   #keep(clip) {
     this.clip = clip;
     this.#player.load(clip.blob);
+    show(part(this.view, "play"), clip.samples !== null); // what cannot be decoded cannot be played
     this.#enter("kept");
     this.unjudge();
     this.#tellSpeech(clip.estimatedSpeechS ?? 0);

@@ -6,7 +6,10 @@ import { record } from "./microphone.js";
 import { FRAME_S, estimateSpeechS, frameLevelsDb } from "./speech.js";
 import { seconds } from "./words.js";
 
+// Samples still come in while a recording ends, and a clip that is a little too long is refused.
+const STOP_EARLY_S = 0.5;
 const LOWEST_DB = -60;
+// There, Space has a meaning of its own.
 const TAKES_SPACE = "input, textarea, select, button, a, summary";
 
 // There is one microphone.
@@ -76,6 +79,6 @@ export class RecordingPanel {
     part(this.#card, "level").style.transform = `scaleX(${Math.max(0, 1 - levelDb / LOWEST_DB)})`;
     part(this.#card, "clock").textContent = seconds(durationS);
     this.#onSpeech(estimateSpeechS(levelsDb));
-    if (durationS >= this.#maxS) this.stop();
+    if (durationS >= this.#maxS - STOP_EARLY_S) this.stop();
   }
 }

@@ -16,7 +16,7 @@ const STATUSES = {
   empty: "no voice yet",
   enrolling: "needs more speech",
   enrolled: "enrolled",
-  stale: "must be enrolled again: the service runs another encoder now",
+  stale: "of another encoder: take the clips back, and enroll again",
 };
 
 const POINTS = { eer: "Balanced", "fmr_1e-2": "Strict", "fmr_1e-3": "Very strict" };
