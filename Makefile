@@ -40,7 +40,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test coverage mutants test-slow faults fuzz contract check audit bench campplus train clean torch-index
+.PHONY: help install install-dev serve test coverage mutants test-slow browser faults fuzz contract check audit bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -54,10 +54,10 @@ serve: install ## install, then serve on 127.0.0.1:8000
 	$(BIN)/vouch serve
 
 test: install-dev ## install what tests need, and run them
-	@$(BIN)/python -m pytest -m 'not slow' $(SPREAD) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m 'not slow and not browser' $(SPREAD) $(PYTEST_ARGS)
 
 coverage: install-dev ## the tests, and how much of app/ and model/ they run; fails under 95 % of lines or branches
-	@$(BIN)/python -m pytest -m 'not slow' $(SPREAD) --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m 'not slow and not browser' $(SPREAD) --cov --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/python bench/covered.py
 
 mutants: install-dev ## WORKERS=2: change the code that decides and authorises, and fail where no test notices and nothing explains it
@@ -66,6 +66,9 @@ mutants: install-dev ## WORKERS=2: change the code that decides and authorises, 
 
 test-slow: install-dev ## the soak, fault, fuzz and contract loops
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) || test $$? = 5 # pytest's status where no test is marked slow
+
+browser: install-dev ## the console in a real browser: Chromium, CHROMIUM=PATH where it is not /usr/bin/chromium
+	@$(BIN)/python -m pytest -m browser $(PYTEST_ARGS)
 
 fuzz: install-dev ## CLIPS=200000 SEED=1: damaged clips of every format through the decoders; what kills one is kept in runs/fuzz
 	@PYTHONPATH=tests $(BIN)/python bench/fuzz.py --clips $(CLIPS) --seed $(SEED)

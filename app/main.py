@@ -26,6 +26,7 @@ from app.api.draining import STATE_DRAIN, Drain
 from app.api.guard import AccessGuard
 from app.api.metrics import Metrics
 from app.api.middleware import BodyLimit, RequestContext
+from app.api.route_console import console_router
 from app.api.service import Service
 from app.api.uploads import UploadLimits, UploadMemory
 from app.components import Components, build
@@ -76,6 +77,7 @@ def create_app(settings: Settings, components: Components | None = None) -> Fast
         routes.router
         for routes in (route_voice, route_stream, route_speakers, route_enrollments, route_keys, route_service)
     ]
+    routers += [console_router(settings)] if settings.console else []
     upload_routes = [route for router in routers for route in router.routes if openapi.takes_form(route)]
     # The last one added is the first to see a request.
     app.add_middleware(BodyLimit, max_file_bytes=settings.max_upload_bytes, upload_routes=upload_routes)

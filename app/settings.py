@@ -194,6 +194,7 @@ class Settings(BaseModel):
     audit_days: int = Field(
         365, ge=0, le=36500, description="Days that the audit trail is kept, in whole days; 0: for good."
     )
+    console: bool = Field(True, description="Serves the console, a web page for people, at `/`.")
     embeddings_enabled: bool = Field(False, description="Switches on `POST /v1/embeddings`, which is 403 otherwise.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line to log: `debug`, `info`, `warning` or `error`."

@@ -45,6 +45,10 @@ NEEDS = {
     "HEAD /livez": OPEN,
     "GET /readyz": OPEN,
     "HEAD /readyz": OPEN,
+    "GET /": OPEN,
+    "HEAD /": OPEN,
+    "GET /console/{file:path}": OPEN,
+    "HEAD /console/{file:path}": OPEN,
 }
 OF_A_SPEAKER = [call for call in NEEDS if "{speaker_id}" in call]
 BODIES: dict[str, dict[str, Any]] = {
@@ -79,6 +83,7 @@ class World:
         if "{key_id}" in path:
             path = path.replace("{key_id}", self.keys.create("other", "ours", ["verify"]).key.key_id)
         path = path.replace("{speaker_id}", speaker_id).replace("{enrollment_id}", self.enrolled)
+        path = path.replace("{file:path}", "js/main.js")
         sent = headers if key is None else {"X-API-Key": key, **headers}
         if method == "WS":
             return self._handshake(path, sent)

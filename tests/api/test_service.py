@@ -172,7 +172,9 @@ def test_a_sane_request_id_is_kept_and_another_replaced(client: DocumentedClient
     assert client.get("/livez").headers["X-Request-ID"] != client.get("/livez").headers["X-Request-ID"]
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/compare", "/v1", "/v1/compare/", "/v1/speakers/", "/v1/speakers/a/b/c"])
+@pytest.mark.parametrize(
+    "path", ["/console", "/v2/compare", "/v1", "/v1/compare/", "/v1/speakers/", "/v1/speakers/a/b/c"]
+)
 def test_unknown_paths(client: DocumentedClient, path: str) -> None:
     assert path in problem(client.get(path), 404, "not_found")
 

@@ -1,0 +1,45 @@
+// The choice of a threshold, with what its error rates mean for people.
+
+import { element } from "./dom.js";
+import { oneIn, pointInWords } from "./words.js";
+
+let nMade = 0;
+
+export class OperatingPoint {
+  #select = element("select", { id: `point-${(nMade += 1)}` });
+  #meaning = element("p", { className: "hint", id: `point-meaning-${nMade}` });
+
+  /** `model` is what GET /v1/model answers; `onChange` is told of another choice. */
+  constructor(target, model, onChange) {
+    for (const point of model.operating_points) {
+      this.#select.append(
+        new Option(pointInWords(point.name), point.name, false, point.name === model.default_operating_point),
+      );
+    }
+    const tell = () => {
+      const point = model.operating_points.find(({ name }) => name === this.name);
+      this.#meaning.textContent =
+        `${oneIn(point.fmr)} strangers gets in, and ${oneIn(point.fnmr)} true speakers is turned away. ` +
+        `Measured on ${point.measured_on}; yours may differ.`;
+    };
+    this.#select.setAttribute("aria-describedby", this.#meaning.id);
+    this.#select.addEventListener("change", () => {
+      tell();
+      onChange();
+    });
+    tell();
+    target.append(
+      element(
+        "div",
+        { className: "field" },
+        element("label", { htmlFor: this.#select.id }, "How strict"),
+        this.#select,
+        this.#meaning,
+      ),
+    );
+  }
+
+  get name() {
+    return this.#select.value;
+  }
+}
