@@ -85,8 +85,8 @@ check: install-dev ## lint, format, types, import contracts
 # Left out: B101, since an assert is for our own mistakes; B404, an import, where B603 looks at each call; and in the lab B311,
 # since whatever is drawn there is drawn from a seed, to be drawn again.
 audit: install-dev ## bandit over the code, pip-audit over what is installed; IF_ANSWERED=1: 0 where the advisories cannot be asked
-	@$(BIN)/bandit --quiet --recursive --skip B101,B404 app model
-	@$(BIN)/bandit --quiet --recursive --skip B101,B404,B311 training bench
+	@$(BIN)/bandit --quiet --recursive --skip B101,B404 app model client
+	@$(BIN)/bandit --quiet --recursive --skip B101,B404,B311 training bench examples
 	@$(BIN)/python bench/advisories.py $(if $(IF_ANSWERED),--if-answered)
 
 bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed, load and size; an hour, each part also alone

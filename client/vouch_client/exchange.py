@@ -85,7 +85,7 @@ def _told_wait(response: httpx2.Response) -> float | None:
 
 def _backoff(n_done: int) -> float:
     # Spread, so that the callers of a service that went down do not all come back at once.
-    return FIRST_BACKOFF_S * float(2**n_done) * random.uniform(0.5, 1.0)
+    return FIRST_BACKOFF_S * float(2**n_done) * random.uniform(0.5, 1.0)  # nosec B311 # nobody gains by guessing it
 
 
 def _unreachable(call: Call[Any], address: Address, error: httpx2.RequestError, was_sent: bool) -> Unreachable:
