@@ -29,7 +29,7 @@ VERIFIED = Verification(
     speaker_id="alice",
     clips=(CLIP,),
 )
-FOUND = IdentifiedCandidate("alice", "Alice", 0.74, 2.4, 0.91, Decision("accept"), 0.63)
+FOUND = IdentifiedCandidate(7, "alice", "Alice", 0.74, 2.4, 0.91, Decision("accept"), 0.63)
 IDENTIFIED = Identification(Decision("accept"), (FOUND, FOUND), POINTS["eer"], 0.63, 2, CLIP)
 
 
