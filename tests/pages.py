@@ -25,6 +25,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+GUIDE = ("quickstart", "how-it-works", "operating-point", "production", "migrating", "api")
+"""The guide's pages below docs/, in the README's order."""
 PRINTED_ADDRESS = "127.0.0.1:8000"
 STOPPED = "the service is stopped"
 NOT_RUN = "not run: "

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pages import NOT_RUN, ROOT, Block, answers_agree, blocks, make_clone, type_in
+from pages import GUIDE, NOT_RUN, ROOT, Block, answers_agree, blocks, make_clone, type_in
 
-PATH = ("quickstart", "how-it-works", "operating-point", "production", "migrating", "api")
-"""In the README's order."""
-TEXTS = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in PATH}
+TEXTS = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in GUIDE}
 CONFIGURATION = {"nginx", "caddyfile", "yaml"}
 SHOWN = {"json", "text", *CONFIGURATION}
 """Languages of blocks that hold no command."""
@@ -23,7 +21,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clone(tmp_path_factory.mktemp("path"))
 
 
-@pytest.mark.parametrize("name", [name for name in PATH if "```sh\n" in TEXTS[name]])
+@pytest.mark.parametrize("name", [name for name in GUIDE if "```sh\n" in TEXTS[name]])
 def test_every_command_works_as_it_is_printed(name: str, clone: Path, tmp_path: Path) -> None:
     page = blocks(TEXTS[name])
     typed = type_in(page, clone, tmp_path / "printed")
@@ -45,7 +43,7 @@ def examples_have_the_keys_of(typed: list[tuple[Block, str]]) -> None:
     assert held > 10
 
 
-@pytest.mark.parametrize("name", PATH)
+@pytest.mark.parametrize("name", GUIDE)
 def test_a_command_that_is_not_run_says_why(name: str) -> None:
     for block in blocks(TEXTS[name]):
         if block.language == "bash":
@@ -58,7 +56,7 @@ def test_a_command_that_is_not_run_says_why(name: str) -> None:
 def test_the_readme_lists_the_pages_in_this_order() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     more = readme.partition("\n## More\n")[2]
-    assert [name for name in re.findall(r"\]\(docs/([\w-]+)\.md\)", more) if name in PATH] == list(PATH)
+    assert [name for name in re.findall(r"\]\(docs/([\w-]+)\.md\)", more) if name in GUIDE] == list(GUIDE)
 
 
 @pytest.mark.parametrize(
