@@ -38,7 +38,7 @@ class ByConcurrency:
 
 
 def latency_by_clip_length(points: Sequence[ByLength], path: Path) -> None:
-    with _panels(path, 1) as (axes,):
+    with panels(path, 1) as (axes,):
         seconds = [point.clip_s for point in points]
         axes.plot(seconds, [point.latency_ms for point in points], "o-", color="#30343a", markersize=3, label="latency")
         stages = [name for name in points[-1].stages_ms if name not in ("queue", "total")]
@@ -50,7 +50,7 @@ def latency_by_clip_length(points: Sequence[ByLength], path: Path) -> None:
 
 
 def throughput_by_concurrency(points: Sequence[ByConcurrency], path: Path) -> None:
-    with _panels(path, 2) as (rate, latency):
+    with panels(path, 2) as (rate, latency):
         clients = [point.n_clients for point in points]
         rate.plot(clients, [point.per_s for point in points], "o-", color=colour_of(0), markersize=3)
         rate.set_ylim(bottom=0)
@@ -80,7 +80,7 @@ def identify_by_gallery_size(figures: Sequence[Mapping[str, Any]], path: Path) -
     ordered = sorted(figures, key=lambda one: int(one["speakers"]))
     there = [name for name in GALLERY_LINES if all(isinstance(one.get(name), int | float) for one in ordered)]
     if there:
-        with _panels(path, 1) as (axes,):
+        with panels(path, 1) as (axes,):
             speakers = [int(one["speakers"]) for one in ordered]
             for index, name in enumerate(there):
                 values = [float(one[name]) for one in ordered]
@@ -98,10 +98,10 @@ def _log_log(axes: Axes, x: str, y: str) -> None:
 
 
 @contextmanager
-def _panels(path: Path, n_panels: int) -> Iterator[list[Axes]]:
+def panels(path: Path, n_panels: int, dpi: int = DPI) -> Iterator[list[Axes]]:
     """Axes side by side, written to `path` as PNG when the block ends."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(PANEL_INCHES[0] * n_panels, PANEL_INCHES[1]), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(PANEL_INCHES[0] * n_panels, PANEL_INCHES[1]), dpi=dpi, layout="constrained")
         yield list(figure.subplots(1, n_panels, squeeze=False)[0])
         # The canvas is named here so that no global matplotlib backend is ever chosen.
         write: Callable[..., None] = FigureCanvasAgg(figure).print_png

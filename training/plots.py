@@ -85,24 +85,27 @@ def colour_of(index: int) -> str:
 def det(scored: Sequence[Scored]) -> str:
     """Detection error trade-off on normal-deviate axes; a ring where each operating point lies."""
     with _panel() as (figure, axes):
-        ticks, names = norm.ppf(TICKS), [f"{100 * tick:g}" for tick in TICKS]
-        axes.set_xticks(ticks, names)
-        axes.set_yticks(ticks, names)
-        axes.set_xlim(ticks[0], ticks[-1])
-        axes.set_ylim(ticks[0], ticks[-1])
-        axes.plot(ticks, ticks, color="#c4c8cd", linewidth=0.8)
-        for index, one in enumerate(scored):
-            curve = error_curve(one.best, one.labels)
-            axes.plot(*_on_axes(curve), color=colour_of(index))
-            if one.llrs is not None:
-                rates = [rates_at(one.llrs, one.labels, llr) for llr in one.points.values()]
-                fmr, fnmr = np.array(rates).T
-                axes.plot(
-                    _probit(fmr), _probit(fnmr), "o", color=colour_of(index), markerfacecolor="white", markersize=5
-                )
-        axes.set_xlabel("false-match rate (%)")
-        axes.set_ylabel("false-non-match rate (%)")
+        draw_det(axes, scored)
         return _svg(figure)
+
+
+def draw_det(axes: Axes, scored: Sequence[Scored]) -> None:
+    """`det`, onto axes of somebody else's figure; each curve carries its encoder's name for a legend."""
+    ticks, names = norm.ppf(TICKS), [f"{100 * tick:g}" for tick in TICKS]
+    axes.set_xticks(ticks, names)
+    axes.set_yticks(ticks, names)
+    axes.set_xlim(ticks[0], ticks[-1])
+    axes.set_ylim(ticks[0], ticks[-1])
+    axes.plot(ticks, ticks, color="#c4c8cd", linewidth=0.8)
+    for index, one in enumerate(scored):
+        curve = error_curve(one.best, one.labels)
+        axes.plot(*_on_axes(curve), color=colour_of(index), label=one.encoder)
+        if one.llrs is not None:
+            rates = [rates_at(one.llrs, one.labels, llr) for llr in one.points.values()]
+            fmr, fnmr = np.array(rates).T
+            axes.plot(_probit(fmr), _probit(fnmr), "o", color=colour_of(index), markerfacecolor="white", markersize=5)
+    axes.set_xlabel("false-match rate (%)")
+    axes.set_ylabel("false-non-match rate (%)")
 
 
 def bayes_error(scored: Sequence[Scored]) -> str | None:
@@ -128,46 +131,55 @@ def bayes_error(scored: Sequence[Scored]) -> str | None:
 
 def reliability(scored: Sequence[Scored]) -> str | None:
     """What the LLRs say against what the trials show; on the diagonal they can be believed."""
-    calibrated = [(index, one) for index, one in enumerate(scored) if one.llrs is not None]
-    if not calibrated:
+    if all(one.llrs is None for one in scored):
         return None
     with _panel() as (figure, axes):
-        reached = [2.0]
-        for index, one in calibrated:
-            assert one.llrs is not None
-            stated, found = reliability_points(one.llrs, one.labels)
-            axes.plot(stated, found, "o-", color=colour_of(index), markersize=3.5, linewidth=1.0)
-            reached += [*np.abs(stated), *np.abs(found)]
-        if len(reached) == 1:
-            axes.annotate("too few errors to tell", (0.5, 0.3), xycoords="axes fraction", ha="center", color="#5a6068")
-        limit = 1.1 * max(reached)
-        axes.plot([-limit, limit], [-limit, limit], color="#c4c8cd", linewidth=0.8)
-        axes.set_xlim(-limit, limit)
-        axes.set_ylim(-limit, limit)
-        axes.set_xlabel("stated LLR")
-        axes.set_ylabel("LLR found among the trials")
+        draw_reliability(axes, scored)
         return _svg(figure)
+
+
+def draw_reliability(axes: Axes, scored: Sequence[Scored]) -> None:
+    """`reliability`, onto axes of somebody else's figure; encoders without a calibration are left out."""
+    reached = [2.0]
+    for index, one in enumerate(scored):
+        if one.llrs is not None:
+            stated, found = reliability_points(one.llrs, one.labels)
+            axes.plot(stated, found, "o-", color=colour_of(index), markersize=3.5, linewidth=1.0, label=one.encoder)
+            reached += [*np.abs(stated), *np.abs(found)]
+    if len(reached) == 1:
+        axes.annotate("too few errors to tell", (0.5, 0.3), xycoords="axes fraction", ha="center", color="#5a6068")
+    limit = 1.1 * max(reached)
+    axes.plot([-limit, limit], [-limit, limit], color="#c4c8cd", linewidth=0.8)
+    axes.set_xlim(-limit, limit)
+    axes.set_ylim(-limit, limit)
+    axes.set_xlabel("stated LLR")
+    axes.set_ylabel("LLR found among the trials")
 
 
 def histogram(values: Scores, labels: Labels, scale: str, lines: Mapping[str, float]) -> str:
     """Densities of target and non-target trials; `lines` are thresholds by name."""
     with _panel(height=2.7) as (figure, axes):
-        bins = np.linspace(*_span(values), 61)
-        for chosen, name, colour in ((labels, "target", TARGET), (~labels, "non-target", NON_TARGET)):
-            heights, edges = np.histogram(values[chosen], bins=bins, density=True)
-            axes.stairs(heights, edges, fill=True, alpha=0.35, color=colour, label=f"{name} ({chosen.sum():,})")
-            axes.stairs(heights, edges, color=colour, linewidth=1.0)
-        for name, at in lines.items():
-            axes.axvline(at, color="#30343a", linewidth=0.8, linestyle=":")
-            axes.annotate(
-                name, (at, 1.0), xycoords=("data", "axes fraction"), xytext=(2, -2), textcoords="offset points",
-                rotation=90, va="top", fontsize=7, color="#5a6068",
-            )  # fmt: skip
-        axes.grid(visible=False)
-        axes.set_yticks([])
-        axes.set_xlabel(scale)
-        axes.legend(loc="upper left")
+        draw_histogram(axes, values, labels, scale, lines)
         return _svg(figure)
+
+
+def draw_histogram(axes: Axes, values: Scores, labels: Labels, scale: str, lines: Mapping[str, float]) -> None:
+    """`histogram`, onto axes of somebody else's figure."""
+    bins = np.linspace(*_span(values), 61)
+    for chosen, name, colour in ((labels, "target", TARGET), (~labels, "non-target", NON_TARGET)):
+        heights, edges = np.histogram(values[chosen], bins=bins, density=True)
+        axes.stairs(heights, edges, fill=True, alpha=0.35, color=colour, label=f"{name} ({chosen.sum():,})")
+        axes.stairs(heights, edges, color=colour, linewidth=1.0)
+    for name, at in lines.items():
+        axes.axvline(at, color="#30343a", linewidth=0.8, linestyle=":")
+        axes.annotate(
+            name, (at, 1.0), xycoords=("data", "axes fraction"), xytext=(2, -2), textcoords="offset points",
+            rotation=90, va="top", fontsize=7, color="#5a6068",
+        )  # fmt: skip
+    axes.grid(visible=False)
+    axes.set_yticks([])
+    axes.set_xlabel(scale)
+    axes.legend(loc="upper left")
 
 
 def whiskers(rows: Sequence[Whisker]) -> str:
