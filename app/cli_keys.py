@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from rich.table import Column, Table
 
 from app.access import SCOPES
 from app.api.key_schema import KeyAnswer, KeyIn, KeyList, MadeKeyAnswer, RotationIn
+from app.cli_options import AsJson, Url, ask_the_service, read_key
 from app.cli_sentences import sentences
 from app.errors import StoreInUse
 from app.records import DEFAULT_TENANT
@@ -109,9 +109,7 @@ def _detail(error: urllib.error.HTTPError) -> str:
             return f"The answer was {error.code}, and not one of Vouch's."
 
 
-Url = Annotated[str | None, typer.Option(envvar="VOUCH_URL", help="A running service, such as http://127.0.0.1:8000.")]
 KeyFile = Annotated[Path | None, typer.Option(help="File of a key with the scope admin; default VOUCH_API_KEY.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON, for programs.")]
 KeyId = Annotated[str, typer.Argument(help="The key's id, as `vouch keys list` shows it.")]
 
 
@@ -189,7 +187,7 @@ def _state(key: KeyAnswer) -> str:
 @contextmanager
 def _opened(url: str | None, key_file: Path | None) -> Iterator[Keys]:
     if url is not None:
-        yield ServedKeys(url, _admin_key(key_file))
+        yield ServedKeys(url, read_key(key_file))
         return
     from app.components import open_keys
 
@@ -197,16 +195,4 @@ def _opened(url: str | None, key_file: Path | None) -> Iterator[Keys]:
         with open_keys(load_settings()) as api_keys:
             yield StoredKeys(api_keys)
     except StoreInUse as error:
-        raise ServiceError(
-            f"A running service has the database ({error}) Ask that service: set --url or VOUCH_URL to its address, such "
-            "as http://127.0.0.1:8000, and VOUCH_API_KEY to a key with the scope admin."
-        ) from None
-
-
-def _admin_key(key_file: Path | None) -> str | None:
-    if key_file is None:
-        return os.environ.get("VOUCH_API_KEY", "").strip() or None
-    try:
-        return key_file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServiceError(f"The key file {key_file} cannot be read ({type(error).__name__}).") from None
+        raise ask_the_service(error, "admin") from None

@@ -1,4 +1,4 @@
-"""How a command fails: with a sentence, and status 2."""
+"""How a command fails: with a sentence, and status 2 unless it says otherwise."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from model.errors import VouchError
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
+def sentences(status: int = 2) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        said = " ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}." for one in error.errors())
-        typer.echo(f"vouch: {said}", err=True)
+        typer.echo(f"vouch: {field_sentences(error)}", err=True)
     except VouchError as error:
         typer.echo(f"vouch: {error}", err=True)
     else:
         return
-    raise typer.Exit(2) from None
+    raise typer.Exit(status) from None
+
+
+def field_sentences(error: ValidationError) -> str:
+    """One for each refused field, with the field in front."""
+    return " ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}." for one in error.errors())
