@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from model.errors import AudioError, InvalidArgument
 
 STDIN = "-"
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".webm", ".m4a", ".m4b", ".mp4", ".aac"})
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".webm", ".m4a", ".m4b", ".mp4"})
 """In a folder; a file that is named by itself may be called anything. In lower case."""
 ALLOWED = f"Give an audio file (WAV, FLAC, MP3, Ogg, WebM or M4A), a folder of them, or {STDIN} for standard input."
 
