@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr
 
 from app.api.dependencies import idempotency_of_parts
 from app.api.forms import Form
@@ -24,7 +24,7 @@ from app.api.schemas import (
     VerificationAnswer,
 )
 from app.audit import COMMAND, Actor, acting
-from app.cli_sentences import field_sentences
+from app.cli_sentences import refused_fields
 from app.components import Components, build
 from app.records import Speaker
 from app.settings import N_BYTES_PER_MB, Settings
@@ -73,7 +73,7 @@ class LocalVoices:
         return cast("schemas.IdentificationAnswer", _as_sent(answer))
 
     def create_speaker(self, speaker_id: str, display_name: str | None) -> schemas.SpeakerAnswer:
-        with _refused_fields():
+        with refused_fields():
             body = SpeakerIn.model_validate({"speaker_id": speaker_id, "display_name": display_name})
         with _request():
             made = self._use_cases.speakers.create(
@@ -119,7 +119,7 @@ class LocalVoices:
         return [cast("schemas.EnrollmentAnswer", _as_sent(EnrollmentAnswer.of(one))) for one in found]
 
     def rename(self, speaker_id: str, display_name: str | None) -> schemas.SpeakerAnswer:
-        with _refused_fields():
+        with refused_fields():
             patch = SpeakerPatch.model_validate({"display_name": display_name})
         with _request():
             return self._speaker(self._use_cases.speakers.change(self._tenant, speaker_id, patch.changes()))
@@ -185,14 +185,6 @@ def _request() -> Iterator[str]:
     request_id = new_request_id()
     with acting(Actor(COMMAND, request_id)):
         yield request_id
-
-
-@contextmanager
-def _refused_fields() -> Iterator[None]:
-    try:
-        yield
-    except ValidationError as error:
-        raise InvalidArgument(field_sentences(error)) from None
 
 
 def _as_sent(answer: BaseModel) -> dict[str, Any]:

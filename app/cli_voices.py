@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from app.api.requests import SpeakerIn
 from app.cli_options import ask_the_service, read_key
+from app.cli_sentences import refused_fields
 from app.cli_threads import one_thread_per_library
 from app.errors import SpeakerExists, SpeakerNotFound, StoreInUse
 from app.records import DEFAULT_TENANT
@@ -62,7 +64,13 @@ def enroll_or_make(
     is_forced: bool = False,
     idempotency_key: str | None = None,
 ) -> EnrolledAnswer:
-    """Enrols, and makes the speaker where there is none, who stays where the clips are refused."""
+    """Enrols, and makes the speaker where there is none, who stays where the clips are refused.
+
+    Raises InvalidArgument for an id or a name that no speaker can have.
+    """
+    # Before anything is sent: part of what is no id would lead to another path.
+    with refused_fields():
+        SpeakerIn(speaker_id=speaker_id, display_name=display_name)
 
     def enroll() -> EnrolledAnswer:
         return voices.enroll(speaker_id, clips, is_forced=is_forced, idempotency_key=idempotency_key)
