@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,8 @@ def test_a_file_in_pieces(port: int) -> None:
             except websockets.exceptions.ConnectionClosed:
                 break
         else:
-            try:
+            with suppress(websockets.exceptions.ConnectionClosed):
                 stream.send(json.dumps({"end": True}))
-            except websockets.exceptions.ConnectionClosed:
-                pass
         told = final(stream)
     assert told["verification"]["decision"] == "accept"
     assert told["verification"]["audio"][0]["format"] == "ogg/opus"
