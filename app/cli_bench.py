@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli_answers import say
-from app.cli_clips import STDIN, clip_files, with_progress
+from app.cli_clips import STDIN, by_file, clip_files, with_progress
 from app.cli_options import AsJson
 from app.cli_sentences import sentences
 from app.cli_status import ERROR
 from app.cli_threads import one_thread_per_library
 from app.records import DEFAULT_TENANT
 from app.settings import load_settings
-from model.errors import InvalidArgument
+from model.errors import AudioError, InvalidArgument
 
 if TYPE_CHECKING:
     from app.cli_load import Measured, Request
@@ -49,7 +49,7 @@ def bench(
             raise InvalidArgument("Standard input is one clip, and a bench hears clips again and again; give files.")
         if files is None and not EXAMPLES.is_dir():
             raise InvalidArgument(f"There are no clips at {EXAMPLES}, which come with the sources; give some of yours.")
-        clips = [file.read() for file in clip_files(chosen)]
+        clips = {file.name: file.read() for file in clip_files(chosen)}
         one_thread_per_library()
         from app.cli_load import measure
         from app.cli_local import built
@@ -58,7 +58,7 @@ def bench(
             # One clip is enough to be verified against.
             use_cases = parts.use_cases(settings.model_copy(update={"enroll_min_speech_s": settings.min_speech_s}))
             clip_s = _hear_all(use_cases, clips)
-            requests = _requests(use_cases, clips)
+            requests = _requests(use_cases, list(clips.values()))
             cores = settings.workers
             plan = [(what, n_callers) for what in requests for n_callers in sorted({1, cores, 2 * cores})]
             found: dict[str, list[Measured]] = {what: [] for what in requests}
@@ -68,10 +68,20 @@ def bench(
     _tell(found, clip_s, f"{len(clips)} of {source}", cores, as_json=as_json)
 
 
-def _hear_all(use_cases: UseCases, clips: Sequence[bytes]) -> float:
-    """Their mean length in seconds. Raises AudioError for one that cannot be heard, before anything is measured."""
-    heard = [use_cases.compare(clip, clip).clips[0] for clip in clips]
-    return sum(clip.quality.duration_s for clip in heard) / len(heard)
+def _hear_all(use_cases: UseCases, clips: Mapping[str, bytes]) -> float:
+    """Their mean length in seconds. Raises InvalidArgument for one on which nothing can be measured."""
+    durations_s = []
+    for name, clip in clips.items():
+        try:
+            heard = use_cases.compare(clip, clip)
+        except AudioError as error:
+            raise InvalidArgument(by_file(error, {"audio_a": name})) from error
+        if heard.decision.outcome == "inconclusive":
+            raise InvalidArgument(
+                f"{name} decides nothing ({', '.join(heard.decision.reasons)}); give a clip of a voice."
+            )
+        durations_s.append(heard.clips[0].quality.duration_s)
+    return sum(durations_s) / len(durations_s)
 
 
 def _requests(use_cases: UseCases, clips: Sequence[bytes]) -> Mapping[str, Request]:

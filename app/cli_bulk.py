@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from app.cli_answers import say
-from app.cli_clips import ClipFile, with_progress
+from app.cli_clips import ClipFile, by_file, with_progress
 from app.cli_manifest import JOURNAL_SUFFIX, Journal, Row, idempotency_key, open_journal, read_manifest
 from app.cli_options import AsJson, KeyFile, Url
 from app.cli_sentences import sentences
@@ -28,7 +28,8 @@ OF_A_ROW = (InvalidArgument, AudioError, QualityError, ModelMismatch, Idempotenc
 @dataclass(frozen=True)
 class Failed:
     row: Row
-    error: VouchError
+    code: str
+    detail: str
 
 
 def enroll_all(
@@ -44,13 +45,13 @@ def enroll_all(
     """
     with sentences(ERROR):
         rows = read_manifest(manifest)
-        n_enrolled, failed = 0, []
+        n_enrolled, failed = 0, list[Failed]()
         with opened(url, key_file, "enroll", tenant) as voices, open_journal(manifest, voices.place) as journal:
             for row in with_progress(rows, "enrolling"):
                 try:
                     n_enrolled += _enroll_row(voices, journal, manifest.parent, row)
                 except OF_A_ROW as error:
-                    failed.append(Failed(row, error))
+                    failed.append(Failed(row, error.code, by_file(error, {"clip 1 of 1": row.path})))
                 except VouchError as error:
                     raise ServiceError(
                         f"Line {row.line}: {error} Stopped there, with {n_enrolled} clips enrolled by this run. Run the "
@@ -81,15 +82,15 @@ def _tell(manifest: Path, n_enrolled: int, n_before: int, failed: Sequence[Faile
                 "line": one.row.line,
                 "speaker_id": one.row.speaker_id,
                 "path": one.row.path,
-                "code": one.error.code,
-                "detail": str(one.error),
+                "code": one.code,
+                "detail": one.detail,
             }
             for one in failed
         ]
         typer.echo(json.dumps({"enrolled": n_enrolled, "enrolled_before": n_before, "failed": told}))
         return
     for one in failed:
-        typer.echo(f"vouch: {manifest}, line {one.row.line}, {one.row.speaker_id or 'nobody'}: {one.error}", err=True)
+        typer.echo(f"vouch: {manifest}, line {one.row.line}, {one.row.speaker_id or 'nobody'}: {one.detail}", err=True)
     say(
         f"{n_enrolled} clips enrolled, {n_before} were enrolled before (by {manifest.name}{JOURNAL_SUFFIX}), "
         f"{len(failed)} failed."

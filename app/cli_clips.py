@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
@@ -12,12 +13,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model.errors import AudioError, InvalidArgument
+from model.errors import AudioError, InvalidArgument, VouchError
 
 STDIN = "-"
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".webm", ".m4a", ".m4b", ".mp4"})
 """In a folder; a file that is named by itself may be called anything. In lower case."""
 ALLOWED = f"Give an audio file (WAV, FLAC, MP3, Ogg, WebM or M4A), a folder of them, or {STDIN} for standard input."
+_CALLED = re.compile(r"audio(_[ab])?\b|clip \d+ of \d+\b")
+"""How an error names a clip, whose file the call does not know."""
 
 T = TypeVar("T")
 
@@ -69,16 +72,22 @@ def _within(path: Path) -> list[Path]:
     return found
 
 
+def by_file(error: VouchError, names: Mapping[str, str]) -> str:
+    """The error's sentence, in which `names` gives the file's name for what the call named it."""
+    said = str(error)
+    found = _CALLED.match(said)
+    return names.get(found[0], found[0]) + said[found.end() :] if found else said
+
+
 def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
     """Each item, under a bar for as long as the next one is asked for: on a terminal, and where there are several."""
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns,
-        console=console,
+        console=Console(stderr=True),
         transient=True,
         # Lines for a terminal are put above the bar; those for a file go there as ever.
         redirect_stdout=sys.stdout.isatty(),
-        disable=len(items) < 2 or not console.is_terminal,
+        disable=len(items) < 2 or not sys.stderr.isatty(),
     ) as progress:
         yield from progress.track(items, description=what)

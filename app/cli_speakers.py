@@ -34,7 +34,8 @@ def list_speakers(
         typer.echo(json.dumps({"speakers": found, "next_cursor": None}))
         return
     # The id is what other commands ask for: it is never cut.
-    table = Table(Column("id", no_wrap=True), "name", "status", "clips", "speech s", "made")
+    longest = max((len(one["speaker_id"]) for one in found), default=0)
+    table = Table(Column("id", no_wrap=True, min_width=longest), "name", "status", "clips", "speech s", "made")
     for one in found:
         row = [one["speaker_id"], one["display_name"] or "", one["status"], str(one["enrollment_count"])]
         table.add_row(*map(Text, [*row, f"{one['speech_s']:.1f}", one["created_at"][:10]]))
@@ -57,7 +58,13 @@ def show(
         typer.echo(json.dumps(speaker))
         return
     say(standing(speaker))
-    table = Table(Column("enrollment", no_wrap=True), "speech s", "SNR dB", "format", Column("enrolled", no_wrap=True))
+    table = Table(
+        Column("enrollment", no_wrap=True, min_width=32),
+        "speech s",
+        "SNR dB",
+        "format",
+        Column("enrolled", no_wrap=True),
+    )
     for one in clips:
         snr_db = one["audio"]["snr_db"]
         measured = [f"{one['speech_s']:.1f}", "" if snr_db is None else f"{snr_db:.1f}"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,7 +11,7 @@ import typer
 
 from app.api.forms import DEFAULT_TOP_K, MAX_TOP_K, MIN_TOP_K
 from app.cli_answers import say, show_enrolled, show_identification, show_verification
-from app.cli_clips import STDIN, ClipFile, Files, clip_files, with_progress
+from app.cli_clips import STDIN, ClipFile, Files, by_file, clip_files, with_progress
 from app.cli_options import AsJson, KeyFile, Url
 from app.cli_sentences import sentences
 from app.cli_status import ERROR, STATUS
@@ -22,8 +21,6 @@ from app.settings import Settings
 from model.errors import AudioError, InvalidArgument, VouchError
 
 N_CLIPS_PER_CALL: int = Settings.model_fields["max_clips"].default
-_FIELD = re.compile(r"audio(_[ab])?\b|clip \d+ of \d+\b")
-"""What an answer calls a clip, whose file it does not know."""
 
 Answer = TypeVar("Answer", bound=Mapping[str, Any])
 SpeakerId = Annotated[str, typer.Argument(metavar="SPEAKER", help="The speaker's id.")]
@@ -177,10 +174,3 @@ def _ask_each(
         if not is_only_one:
             say("")
     return status
-
-
-def by_file(error: VouchError, names: Mapping[str, str]) -> str:
-    """The sentence, with the file's name for what the call named it."""
-    said = str(error)
-    found = _FIELD.match(said)
-    return names.get(found[0], found[0]) + said[found.end() :] if found else said

@@ -95,10 +95,11 @@ def opened(
     if url is not None:
         if tenant != DEFAULT_TENANT:
             raise InvalidArgument(f"--tenant is {tenant!r}, and a service goes by the key's; leave it out with --url.")
-        from app.cli_served import served_voices
+        from app.cli_client import client
+        from app.cli_served import ServedVoices
 
-        with served_voices(url, read_key(key_file)) as served:
-            yield served
+        with client(url, read_key(key_file)) as vouch:
+            yield ServedVoices(vouch, url.rstrip("/"))
         return
     one_thread_per_library()
     from app.cli_local import local_voices

@@ -95,6 +95,7 @@ def test_a_bad_row_is_told_at_the_end(served: Served, manifest: Path) -> None:
         (6, "invalid_argument"),
         (7, "invalid_argument"),
     ]
+    assert report["failed"][1]["detail"].startswith("clips/short.wav has 0.10 s of speech")
     assert counts(parts)["bob"] == 1
     said = run("enroll-all", manifest, "--url", url).stderr
     assert f"vouch: {manifest}, line 6, nobody: speaker_id is empty.\n" in said

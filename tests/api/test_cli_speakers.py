@@ -32,6 +32,12 @@ def test_every_speaker_is_listed(url: str, served: Served) -> None:
     assert all(word in shown for word in ("alice", "Alice", "enrolled", "6.0", "s204", "empty"))
 
 
+def test_no_id_is_cut_however_narrow_the_terminal(url: str, served: Served) -> None:
+    long_id = "x" * 100
+    served[1].store.create_speaker(DEFAULT_TENANT, long_id, None, {}, None)
+    assert long_id in run("speakers", "list", "--url", url, environ={"COLUMNS": "40"}).stdout
+
+
 def test_a_speaker_is_shown_with_the_clips(url: str) -> None:
     shown = run("speakers", "show", "alice", "--url", url).stdout
     assert shown.splitlines()[0] == "alice (Alice) can be verified, with 6.0 s of speech."

@@ -123,4 +123,6 @@ def test_a_bench_measures_and_leaves_nothing(tmp_path: Path) -> None:
         assert [one["n_callers"] for one in found[what]] == [1, 2, 4]
         assert all({"decode", "quality", "encode"} <= set(one["stage_ms"]) for one in found[what])
     assert "This machine does about " in shell.run("bench", A_1, "--seconds", "0.2").stdout
+    no_clip = shell.run("bench", ROOT / "README.md")
+    assert (no_clip.returncode, "README.md: The upload is text" in no_clip.stderr) == (3, True)
     assert not (tmp_path / "data").exists()
