@@ -62,7 +62,7 @@ def bench(
             cores = settings.workers
             plan = [(what, n_callers) for what in requests for n_callers in sorted({1, cores, 2 * cores})]
             found: dict[str, list[Measured]] = {what: [] for what in requests}
-            for what, n_callers in with_progress(plan, "measuring"):
+            for what, n_callers in with_progress(plan, "measuring", len(plan)):
                 found[what].append(measure(parts.work, requests[what], n_callers, seconds))
     source = "the examples that come with Vouch" if files is None else "your clips"
     _tell(found, clip_s, f"{len(clips)} of {source}", cores, as_json=as_json)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -46,19 +48,33 @@ def enroll_all(
     with sentences(ERROR):
         rows = read_manifest(manifest)
         n_enrolled, failed = 0, list[Failed]()
-        with opened(url, key_file, "enroll", tenant) as voices, open_journal(manifest, voices.place) as journal:
-            for row in with_progress(rows, "enrolling"):
+        with (
+            opened(url, key_file, "enroll", tenant) as voices,
+            open_journal(manifest, voices.place) as journal,
+            _threads(voices.n_side_by_side) as threads,
+        ):
+            begun = [threads.submit(_enroll_row, voices, journal, manifest.parent, row) for row in rows]
+            for row, enrolled in with_progress(zip(rows, begun, strict=True), "enrolling", len(rows)):
                 try:
-                    n_enrolled += _enroll_row(voices, journal, manifest.parent, row)
+                    n_enrolled += enrolled.result()
                 except OF_A_ROW as error:
                     failed.append(Failed(row, error.code, by_file(error, {"clip 1 of 1": row.path})))
                 except VouchError as error:
                     raise ServiceError(
-                        f"Line {row.line}: {error} Stopped there, with {n_enrolled} clips enrolled by this run. Run the "
-                        "same command again to go on."
+                        f"Line {row.line}: {error} Stopped there. Run the same command again to go on."
                     ) from error
     _tell(manifest, n_enrolled, len(rows) - n_enrolled - len(failed), failed, as_json=as_json)
     raise typer.Exit(ERROR if failed else 0)
+
+
+@contextmanager
+def _threads(n_threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Left early, it waits for what has begun, and the rest never begins."""
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _enroll_row(voices: Voices, journal: Journal, folder: Path, row: Row) -> bool:

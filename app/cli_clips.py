@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
@@ -79,7 +79,7 @@ def by_file(error: VouchError, names: Mapping[str, str]) -> str:
     return names.get(found[0], found[0]) + said[found.end() :] if found else said
 
 
-def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
+def with_progress(items: Iterable[T], what: str, n_items: int) -> Iterator[T]:
     """Each item, under a bar for as long as the next one is asked for: on a terminal, and where there are several."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
@@ -88,6 +88,6 @@ def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
         transient=True,
         # Lines for a terminal are put above the bar; those for a file go there as ever.
         redirect_stdout=sys.stdout.isatty(),
-        disable=len(items) < 2 or not sys.stderr.isatty(),
+        disable=n_items < 2 or not sys.stderr.isatty(),
     ) as progress:
-        yield from progress.track(items, description=what)
+        yield from progress.track(items, total=n_items, description=what)

@@ -25,7 +25,7 @@ from app.api.schemas import (
 )
 from app.audit import COMMAND, Actor, acting
 from app.cli_sentences import refused_fields
-from app.components import Components, build
+from app.components import N_THREADS_PER_WORKER, Components, build
 from app.records import Speaker
 from app.settings import N_BYTES_PER_MB, Settings
 from model.errors import AudioTooLarge, CorruptAudio, InvalidArgument
@@ -45,6 +45,7 @@ class LocalVoices:
         self._settings = settings
         self._tenant = tenant
         self.place = f"{settings.store_url} {tenant}"
+        self.n_side_by_side = N_THREADS_PER_WORKER * settings.workers
 
     def start(self) -> None:
         """Nobody whose consent ended is found, and everybody else is."""

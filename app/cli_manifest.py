@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 from model.errors import InvalidArgument, ServiceError
@@ -64,20 +65,25 @@ def idempotency_key(speaker_id: str, audio: bytes) -> str:
 
 
 class Journal:
-    """Which clips are enrolled at one place. It saves asking again; that nobody is enrolled twice is the key's doing."""
+    """Which clips are enrolled at one place. It saves asking again; that nobody is enrolled twice is the key's doing.
+
+    Threads may use it at once.
+    """
 
     def __init__(self, file: BinaryIO, done: set[str], place: str) -> None:
         self._file = file
         self._done = done
         self._place = place
+        self._lock = Lock()
 
     def has(self, key: str) -> bool:
         return self._mark(key) in self._done
 
     def add(self, key: str) -> None:
-        self._file.write(f"{self._mark(key)}\n".encode())
-        self._file.flush()
-        self._done.add(self._mark(key))
+        with self._lock:
+            self._file.write(f"{self._mark(key)}\n".encode())
+            self._file.flush()
+            self._done.add(self._mark(key))
 
     def _mark(self, key: str) -> str:
         """A hash, so that the journal names neither people nor the database, whose URL may hold a password."""

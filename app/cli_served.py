@@ -20,6 +20,9 @@ PAGE_SIZE = 200
 class ServedVoices:
     """Fulfils `app.cli_voices.Voices`."""
 
+    n_side_by_side = 4
+    """Hides the way to and fro, and leaves a service of a few cores room for its other callers."""
+
     def __init__(self, vouch: Vouch, place: str) -> None:
         self._vouch = vouch
         self.place = place

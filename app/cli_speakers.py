@@ -39,7 +39,7 @@ def list_speakers(
     for one in found:
         row = [one["speaker_id"], one["display_name"] or "", one["status"], str(one["enrollment_count"])]
         table.add_row(*map(Text, [*row, f"{one['speech_s']:.1f}", one["created_at"][:10]]))
-    Console().print(table)
+    Console().print(table, crop=False)
 
 
 @speakers.command(cls=VoiceCommand)
@@ -69,7 +69,7 @@ def show(
         snr_db = one["audio"]["snr_db"]
         measured = [f"{one['speech_s']:.1f}", "" if snr_db is None else f"{snr_db:.1f}"]
         table.add_row(one["enrollment_id"], *measured, one["audio"]["format"], one["created_at"][:10])
-    Console().print(table)
+    Console().print(table, crop=False)
 
 
 @speakers.command(cls=VoiceCommand)

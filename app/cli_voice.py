@@ -40,10 +40,9 @@ def compare(
     Status: 0 accept, 1 reject, 2 inconclusive, 3 an error; of several the highest.
     """
     with sentences(ERROR):
-        paths = [file, *others]
-        first, *found = clip_files(paths)
         if file.is_dir():
             raise InvalidArgument(f"The first one, {file}, is a folder; it must be one clip.")
+        first, *found = clip_files([file, *others])
         audio_a = first.read()
         with opened(url, key_file, "compare", keeps_nothing=True) as voices:
             status = _ask_each(
@@ -118,7 +117,7 @@ def enroll(
         found = clip_files(files)
         with opened(url, key_file, "enroll", tenant) as voices:
             groups = [found[i : i + N_CLIPS_PER_CALL] for i in range(0, len(found), N_CLIPS_PER_CALL)]
-            for group in with_progress(groups, "enrolling"):
+            for group in with_progress(groups, "enrolling", len(groups)):
                 _enroll_group(voices, speaker_id, group, display_name, is_forced=force, as_json=as_json)
 
 
@@ -154,7 +153,7 @@ def _ask_each(
     """The highest status. A clip that cannot be heard is said so, and the others are heard; what else fails is raised."""
     status = 0
     is_only_one = len(files) == 1
-    for file in with_progress(files, "listening"):
+    for file in with_progress(files, "listening", len(files)):
         # Which file a line is about shows where there are several; one alone is answered as over HTTP.
         about = {} if is_only_one else {"file": file.name}
         try:

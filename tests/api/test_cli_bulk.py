@@ -65,6 +65,13 @@ def test_a_run_that_was_killed_goes_on(served: Served, manifest: Path, n_bytes: 
     assert third["enrolled_before"] == 4
 
 
+def test_a_clip_that_stands_there_again_and_again_is_enrolled_once(served: Served, manifest: Path) -> None:
+    url, parts = served
+    manifest.write_text(HEADER + "bob,clips/b.wav,\n" * 12)
+    assert run("enroll-all", manifest, "--url", url).exit_code == 0
+    assert counts(parts) == {"bob": 1}
+
+
 def test_another_service_has_a_journal_of_its_own(served: Served, manifest: Path) -> None:
     url, parts = served
     run("enroll-all", manifest, "--url", url.replace("127.0.0.1", "localhost"))

@@ -15,7 +15,7 @@ from model.errors import UnsupportedAudio
 pty = pytest.importorskip("pty", reason="needs a terminal, which this system has none of")
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAR = "import sys; from app.cli_clips import with_progress\nfor i in with_progress(range(int(sys.argv[1])), 'listening'): print('answer', i)"
+HEAR = "import sys; from app.cli_clips import with_progress\nn = int(sys.argv[1])\nfor i in with_progress(range(n), 'listening', n): print('answer', i)"
 
 
 def on_a_terminal(n_clips: int) -> tuple[str, str]:
