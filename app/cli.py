@@ -9,8 +9,14 @@ import typer
 
 from app.cli_audit import audit
 from app.cli_backup import backup, restore
+from app.cli_bench import bench
+from app.cli_bulk import enroll_all
 from app.cli_keys import keys
 from app.cli_sentences import sentences
+from app.cli_speakers import speakers
+from app.cli_status import VoiceCommand
+from app.cli_threads import one_thread_per_library
+from app.cli_voice import compare, enroll, identify, verify
 from app.logs import log_to_stderr
 from app.server import run
 from app.settings import load_settings, variable
@@ -23,6 +29,10 @@ cli = typer.Typer(
 )
 
 
+for asks in (compare, enroll, verify, identify, bench):
+    cli.command(cls=VoiceCommand)(asks)
+cli.command("enroll-all", cls=VoiceCommand)(enroll_all)
+cli.add_typer(speakers, name="speakers")
 cli.add_typer(keys, name="keys")
 cli.add_typer(audit, name="audit")
 
@@ -36,10 +46,7 @@ def serve(
     # An option stands in for its variable, so that both meet the same checks.
     options = {variable("host"): host, variable("port"): port}
     os.environ.update({name: str(value) for name, value in options.items() if value is not None})
-    # Workers side by side beat threads within one clip. Each library reads this as it is loaded, which is yet to come:
-    # later on it could only be told for one thread at a time.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+    one_thread_per_library()
     with sentences():
         settings = load_settings()
         log_to_stderr(settings.log_level, settings.log_format)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Protocol
-from urllib.parse import urlsplit
+from typing import Annotated, Protocol
 
 import typer
 from rich.console import Console
@@ -19,14 +15,12 @@ from rich.table import Column, Table
 
 from app.access import SCOPES
 from app.api.key_schema import KeyAnswer, KeyIn, KeyList, MadeKeyAnswer, RotationIn
+from app.cli_options import AsJson, Url, ask_the_service, read_key
 from app.cli_sentences import sentences
 from app.errors import StoreInUse
 from app.records import DEFAULT_TENANT
-from app.settings import is_loopback, load_settings
+from app.settings import load_settings
 from app.usecases.keys import ApiKeys
-from model.errors import ServiceError
-
-TIMEOUT_S = 30
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: who may ask, for which tenant, and what.")
 
@@ -57,61 +51,7 @@ class StoredKeys:
         return MadeKeyAnswer.of_made(self._keys.rotate(key_id, timedelta(seconds=body.overlap_s)))
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        """A key is for the address that was named, and for no other."""
-
-
-class ServedKeys:
-    """Those of a running service."""
-
-    def __init__(self, url: str, key: str | None) -> None:
-        """Raises ServiceError for what is no web address."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServiceError(f"--url is {url!r}; it must be such as http://127.0.0.1:8000.")
-        self._url = url.rstrip("/")
-        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        # A proxy would be asked for its own loopback.
-        proxies = [urllib.request.ProxyHandler({})] if is_loopback(parts.hostname) else []
-        self._opener = urllib.request.build_opener(_NoRedirect, *proxies)
-
-    def create(self, body: KeyIn) -> MadeKeyAnswer:
-        return MadeKeyAnswer.model_validate_json(self._call("POST", "", body.model_dump_json()))
-
-    def list(self) -> KeyList:
-        return KeyList.model_validate_json(self._call("GET", ""))
-
-    def revoke(self, key_id: str) -> None:
-        self._call("DELETE", f"/{key_id}")
-
-    def rotate(self, key_id: str, body: RotationIn) -> MadeKeyAnswer:
-        return MadeKeyAnswer.model_validate_json(self._call("POST", f"/{key_id}/rotate", body.model_dump_json()))
-
-    def _call(self, method: str, path: str, body: str | None = None) -> bytes:
-        request = urllib.request.Request(  # the scheme was checked
-            f"{self._url}/v1/keys{path}", None if body is None else body.encode(), self._headers, method=method
-        )
-        try:
-            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            raise ServiceError(_detail(error)) from None
-        except OSError as error:
-            raise ServiceError(f"The service at {self._url} cannot be reached ({error}).") from None
-
-
-def _detail(error: urllib.error.HTTPError) -> str:
-    with error:
-        try:
-            return str(json.loads(error.read())["detail"])
-        except (ValueError, KeyError, TypeError):
-            return f"The answer was {error.code}, and not one of Vouch's."
-
-
-Url = Annotated[str | None, typer.Option(envvar="VOUCH_URL", help="A running service, such as http://127.0.0.1:8000.")]
 KeyFile = Annotated[Path | None, typer.Option(help="File of a key with the scope admin; default VOUCH_API_KEY.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON, for programs.")]
 KeyId = Annotated[str, typer.Argument(help="The key's id, as `vouch keys list` shows it.")]
 
 
@@ -189,7 +129,11 @@ def _state(key: KeyAnswer) -> str:
 @contextmanager
 def _opened(url: str | None, key_file: Path | None) -> Iterator[Keys]:
     if url is not None:
-        yield ServedKeys(url, _admin_key(key_file))
+        from app.cli_client import client
+        from app.cli_served_keys import ServedKeys
+
+        with client(url, read_key(key_file)) as vouch:
+            yield ServedKeys(vouch)
         return
     from app.components import open_keys
 
@@ -197,16 +141,4 @@ def _opened(url: str | None, key_file: Path | None) -> Iterator[Keys]:
         with open_keys(load_settings()) as api_keys:
             yield StoredKeys(api_keys)
     except StoreInUse as error:
-        raise ServiceError(
-            f"A running service has the database ({error}) Ask that service: set --url or VOUCH_URL to its address, such "
-            "as http://127.0.0.1:8000, and VOUCH_API_KEY to a key with the scope admin."
-        ) from None
-
-
-def _admin_key(key_file: Path | None) -> str | None:
-    if key_file is None:
-        return os.environ.get("VOUCH_API_KEY", "").strip() or None
-    try:
-        return key_file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServiceError(f"The key file {key_file} cannot be read ({type(error).__name__}).") from None
+        raise ask_the_service(error, "admin") from None

@@ -127,7 +127,7 @@ async def idempotency_of_form(request: Request, key: str | None, form: Form) -> 
     """The fingerprint covers what the form holds, not its bytes: a client's retry has another boundary."""
     if key is None:
         return None
-    return await run_in_threadpool(_of_parts, request.method, request.url.path, key, form)
+    return await run_in_threadpool(idempotency_of_parts, request.method, request.url.path, key, form)
 
 
 def idempotency_of_json(request: Request, key: str | None, body: Mapping[str, Any]) -> Idempotency | None:
@@ -139,7 +139,7 @@ def idempotency_of_json(request: Request, key: str | None, body: Mapping[str, An
     return Idempotency(key, digest.hexdigest())
 
 
-def _of_parts(method: str, path: str, key: str, form: Form) -> Idempotency:
+def idempotency_of_parts(method: str, path: str, key: str, form: Form) -> Idempotency:
     digest = _digest(method, path)
     for name, files in sorted(form.files.items()):
         for data in files:

@@ -125,6 +125,10 @@ def _request_id(sent: str | None) -> str:
     """The caller's id where it is safe to log and to send back, or a new one."""
     if sent is not None and _SANE_REQUEST_ID.fullmatch(sent):
         return sent
+    return new_request_id()
+
+
+def new_request_id() -> str:
     return f"req_{base64.urlsafe_b64encode(_random.randbytes(12)).decode()}"
 
 

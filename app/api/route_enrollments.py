@@ -21,7 +21,6 @@ from app.api.dependencies import (
 from app.api.forms import FORCE, FileField, Form, FormShape
 from app.api.guard import require_scope
 from app.api.openapi import HEARD, STORED, answers, needs
-from app.api.route_speakers import answer
 from app.api.schemas import EnrolledAnswer, EnrollmentAnswer, EnrollmentList
 from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerNotFound
 from model.errors import InconsistentVoice, NotEnoughSpeech, ReplaySuspected, TooNoisy
@@ -68,11 +67,7 @@ async def enroll(
     idempotency = await idempotency_of_form(request, key, form)
     clips, enroll = form.files["audio"], service.use_cases.enroll
     enrolled = await worker.run(lambda: enroll(caller.tenant, speaker_id, clips, idempotency, is_forced=is_forced))
-    return EnrolledAnswer(
-        enrollments=[EnrollmentAnswer.of(enrollment) for enrollment in enrolled.enrollments],
-        flags=list(enrolled.flags),
-        speaker=answer(enrolled.speaker, service),
-    )
+    return EnrolledAnswer.of(enrolled, service.use_cases.rule.of(enrolled.speaker))
 
 
 @router.get(

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.records import (
     Clip,
+    Enrolled,
     Enrollment,
     Identification,
     IdentifiedCandidate,
@@ -295,6 +296,14 @@ class EnrollmentList(Answer):
 class EnrolledAnswer(EnrollmentList):
     flags: list[Flag] = FLAGS
     speaker: SpeakerAnswer
+
+    @classmethod
+    def of(cls, enrolled: Enrolled, standing: Standing) -> Self:
+        return cls(
+            enrollments=[EnrollmentAnswer.of(enrollment) for enrollment in enrolled.enrollments],
+            flags=list(enrolled.flags),
+            speaker=SpeakerAnswer.of(enrolled.speaker, standing),
+        )
 
 
 class Live(Answer):

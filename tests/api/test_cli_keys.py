@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from typer.testing import CliRunner, Result
 
-import fake_audio
 from app.access import SCOPES
 from app.adapters.database import open_database
 from app.cli import cli
 from app.components import Components, open_keys
-from app.main import create_app
 from app.settings import Settings
 from samples import MASTER
 
@@ -91,21 +85,6 @@ def test_where_a_service_has_the_database_it_says_what_to_do(tmp_path: Path) -> 
     assert result.exit_code == 2
     assert "VOUCH_URL" in result.stderr
     assert "VOUCH_API_KEY" in result.stderr
-
-
-@pytest.fixture
-def served() -> Iterator[tuple[str, Components]]:
-    parts = fake_audio.components()
-    server = uvicorn.Server(uvicorn.Config(create_app(fake_audio.settings(), parts), port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)  # the server tells nobody that it has started
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}", parts
-    server.should_exit = True
-    thread.join()
 
 
 def test_beside_a_service_the_service_is_asked(served: tuple[str, Components], tmp_path: Path) -> None:

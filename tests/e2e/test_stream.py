@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_a_file_in_pieces(port: int) -> None:
             except websockets.exceptions.ConnectionClosed:
                 break
         else:
-            with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+            with suppress(websockets.exceptions.ConnectionClosed):
                 stream.send(json.dumps({"end": True}))
         told = final(stream)
     assert told["verification"]["decision"] == "accept"
