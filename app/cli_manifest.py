@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
 
 from model.errors import InvalidArgument, ServiceError
 
@@ -70,7 +70,7 @@ class Journal:
     Threads may use it at once.
     """
 
-    def __init__(self, file: BinaryIO, done: set[str], place: str) -> None:
+    def __init__(self, file: FileIO, done: set[str], place: str) -> None:
         self._file = file
         self._done = done
         self._place = place
@@ -80,9 +80,12 @@ class Journal:
         return self._mark(key) in self._done
 
     def add(self, key: str) -> None:
+        """Raises ServiceError where it cannot be written."""
         with self._lock:
-            self._file.write(f"{self._mark(key)}\n".encode())
-            self._file.flush()
+            try:
+                self._file.write(f"{self._mark(key)}\n".encode())
+            except OSError as error:
+                raise ServiceError(f"The journal {self._file.name} cannot be written ({error.strerror}).") from None
             self._done.add(self._mark(key))
 
     def _mark(self, key: str) -> str:
@@ -95,7 +98,7 @@ def open_journal(manifest: Path, place: str) -> Iterator[Journal]:
     """Raises ServiceError where it cannot be written."""
     path = manifest.with_name(manifest.name + JOURNAL_SUFFIX)
     try:
-        file = path.open("a+b")
+        file = path.open("a+b", buffering=0)
     except OSError as error:
         raise ServiceError(f"The journal {path} cannot be written ({error.strerror}). Move the manifest.") from None
     with file:

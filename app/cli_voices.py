@@ -77,16 +77,14 @@ def enroll_or_make(
     with refused_fields():
         SpeakerIn(speaker_id=speaker_id, display_name=display_name)
 
-    def enroll() -> EnrolledAnswer:
-        return voices.enroll(speaker_id, clips, is_forced=is_forced, idempotency_key=idempotency_key)
-
     try:
-        return enroll()
+        # Asked, not tried: a trial would send the clips twice, and the audit trail would keep its failure.
+        voices.speaker(speaker_id)
     except SpeakerNotFound:
         # Another process may make the same one meanwhile.
         with suppress(SpeakerExists):
             voices.create_speaker(speaker_id, display_name)
-        return enroll()
+    return voices.enroll(speaker_id, clips, is_forced=is_forced, idempotency_key=idempotency_key)
 
 
 @contextmanager

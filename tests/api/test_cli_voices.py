@@ -125,8 +125,7 @@ def test_no_id_of_another_path_is_sent(voices: Voices) -> None:
 
 def test_the_trail_says_that_it_was_the_command_line(parts: Components) -> None:
     voices = local(parts)
-    voices.create_speaker("alice", None)
-    voices.enroll("alice", [clip(), clip(take=2)])
+    enroll_or_make(voices, "alice", None, [clip(), clip(take=2)])
     answer = voices.verify("alice", clip(take=3), None)
     assert isinstance(parts.trail, FakeAuditTrail)
     assert [(entry.action, entry.by) for entry in parts.trail.entries] == [

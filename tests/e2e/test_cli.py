@@ -20,7 +20,7 @@ from shipped import CLIPS
 
 A_1, A_2, A_3, B_1 = (CLIPS / f"speaker-{name}.ogg" for name in ("a-1", "a-2", "a-3", "b-1"))
 VOUCH = (sys.executable, "-W", "error", "-c", "from app.cli import main; main()")
-N_PEOPLE = 12
+N_PEOPLE = 24
 N_BEFORE_THE_KILL = 3
 
 
