@@ -118,7 +118,10 @@ class FakeStream:
 
     def _accept(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
-        socket.on_message(lambda message: self.heard.append(message))
+        socket.on_message(self._hear)
+
+    def _hear(self, message: str | bytes) -> None:
+        self.heard.append(message)
 
     def say(self, **message: object) -> None:
         self.sockets[-1].send(json.dumps(message))
@@ -142,9 +145,13 @@ def test_the_gauge_follows_what_the_service_says(page_hearing: Opened, address: 
     gauge = so_far(page).get_by_role("meter")
     expect(gauge).to_have_count(0)  # nothing is known yet
     hear(page, RECORDED, 0.5)
-    for probability, llr, speech_s in ((0.2, -1.39, 0.4), (0.88, 1.99, 1.3)):
+    for probability, llr, speech_s, words in (
+        (0.2, -1.39, 0.4, "the number can still become any other"),
+        (0.88, 1.99, 1.3, "The recording stops by itself"),
+    ):
         stream.run(probability, llr, speech_s)
         expect(gauge).to_have_attribute("aria-valuenow", str(round(100 * probability)))
+        expect(so_far(page)).to_contain_text(words)
         expect(so_far(page)).to_contain_text(f"Log-likelihood ratio {llr:.2f}; accepted from 2.78.")
         expect(clip).to_contain_text(f"{speech_s} s of speech so far")
         expect(clip).to_contain_text("counted by the service")
@@ -217,6 +224,21 @@ def test_a_stream_that_is_lost_is_made_up_for_by_sending_the_clip(
     hear(page, r"About ([\d.]+) s of speech", 3.0)
     stop(page)
     expect_decision(page, "Accepted", f"It sounds like {claimed}")
+    assert len(sent) == 1
+
+
+def test_where_the_browser_makes_no_socket_the_clip_is_sent_whole(page: Page, address: str, claimed: str) -> None:
+    sent = uploads(page)
+    open_console(page, address, f"verify/{claimed}")
+    expect(page.get_by_label("Speaker", exact=True)).to_have_value(claimed)
+    page.evaluate(
+        "() => { window.WebSocket = class extends WebSocket {"
+        " constructor() { throw new DOMException('no', 'SecurityError'); } }; }"
+    )
+    begin_recording(page)
+    expect(so_far(page)).to_contain_text("There is no running answer at the moment.")
+    stop(page)
+    expect_decision(page, "Inconclusive", "It cannot be told yet")
     assert len(sent) == 1
 
 

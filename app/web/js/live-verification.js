@@ -11,10 +11,10 @@ export class LiveVerification {
   #onSpeech;
   #stream = null;
 
-  /** `onSpeech` gets the seconds of speech that the service counts, or null where it counts no more. */
-  constructor(service, prior, onSpeech) {
+  /** `limits` are the service's; `onSpeech` gets the seconds of speech that the service counts, or null where it counts no more. */
+  constructor(service, prior, limits, onSpeech) {
     this.#service = service;
-    this.#view = new LiveView(prior);
+    this.#view = new LiveView(prior, limits.min_speech_s);
     this.#onSpeech = onSpeech;
   }
 

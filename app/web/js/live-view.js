@@ -5,11 +5,13 @@ import { gaugeView, moveGauge, thresholdProbability } from "./gauge.js";
 import { percent } from "./words.js";
 
 const LISTENING = "Keep speaking. The recording stops by itself when enough was said.";
+const TOO_EARLY = "Keep speaking. With so little speech the number can still become any other.";
 const DECIDING = "The service decides on what was said.";
 const NOT_LIVE = "There is no running answer at the moment. Speak, then stop: the clip is sent whole.";
 
 export class LiveView {
   #prior;
+  #minSpeechS;
   #threshold = null;
   #gauge = null;
   #words = element("p", { className: "running-words" });
@@ -29,9 +31,10 @@ export class LiveView {
     this.#llr,
   );
 
-  /** `prior` is the service's probability of one voice before anybody spoke. */
-  constructor(prior) {
+  /** `prior` is the service's probability of one voice before anybody spoke, `minSpeechS` the least that it decides on. */
+  constructor(prior, minSpeechS) {
     this.#prior = prior;
+    this.#minSpeechS = minSpeechS;
   }
 
   /** `threshold` is an operating point, whose LLR decides. */
@@ -40,22 +43,14 @@ export class LiveView {
     this.#gauge = gaugeView(null, this.#atThreshold, "Probability that it is one voice, so far");
     this.#scale.replaceChildren(this.#gauge);
     this.#tell(LISTENING, true);
-    this.tell({ probability: null, llr: null });
+    this.#measure(null, null);
     show(this.view);
   }
 
-  /** Both are null where there is no speech to measure. */
-  tell({ probability, llr }) {
-    const isKnown = probability !== null;
-    moveGauge(this.#gauge, probability, this.#atThreshold);
-    show(this.#figure, isKnown);
-    this.#figure.replaceChildren(
-      isKnown ? percent(probability) : "",
-      element("span", {}, "probability of one voice, so far"),
-    );
-    this.#llr.textContent = isKnown
-      ? `Log-likelihood ratio ${llr.toFixed(2)}; accepted from ${this.#threshold.llr.toFixed(2)}.`
-      : "Nothing to measure yet.";
+  /** Of a running answer. Its probability and its LLR are null where there is no speech to measure. */
+  tell({ probability, llr, audio }) {
+    this.#tell(probability === null || audio.speech_s >= this.#minSpeechS ? LISTENING : TOO_EARLY, true);
+    this.#measure(probability, llr);
   }
 
   /** The recording has ended, and the service decides. */
@@ -80,5 +75,18 @@ export class LiveView {
     this.#words.textContent = words;
     for (const one of [this.#scale, this.#llr]) show(one, isLive);
     if (!isLive) show(this.#figure, false);
+  }
+
+  #measure(probability, llr) {
+    const isKnown = probability !== null;
+    moveGauge(this.#gauge, probability, this.#atThreshold);
+    show(this.#figure, isKnown);
+    this.#figure.replaceChildren(
+      isKnown ? percent(probability) : "",
+      element("span", {}, "probability of one voice, so far"),
+    );
+    this.#llr.textContent = isKnown
+      ? `Log-likelihood ratio ${llr.toFixed(2)}; accepted from ${this.#threshold.llr.toFixed(2)}.`
+      : "Nothing to measure yet.";
   }
 }

@@ -15,11 +15,12 @@ export class VerifyPage extends ProbePage {
 
   constructor(root, parts) {
     super(root, parts);
-    this.#service = parts.service;
-    this.#limits = parts.limits;
-    this.#picker = new SpeakerPicker(part(root, "picker"), parts.service, ({ status }) => status === "enrolled");
+    const { service, model, limits } = parts;
+    this.#service = service;
+    this.#limits = limits;
+    this.#picker = new SpeakerPicker(part(root, "picker"), service, ({ status }) => status === "enrolled");
     part(root, "picker").addEventListener("change", () => this.changed());
-    this.#live = new LiveVerification(parts.service, parts.model.prior, (speechS) => this.card.count(speechS));
+    this.#live = new LiveVerification(service, model.prior, limits, (speechS) => this.card.count(speechS));
     part(root, "clips").append(this.#live.view);
   }
 
