@@ -45,6 +45,7 @@ export class LiveView {
     this.#tell(LISTENING, true);
     this.#measure(null, null);
     show(this.view);
+    this.view.scrollIntoView({ block: "nearest" });
   }
 
   /** Of a running answer. Its probability and its LLR are null where there is no speech to measure. */
