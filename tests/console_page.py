@@ -44,9 +44,14 @@ def section(page: Page) -> Locator:
     return page.locator("main > section:not([hidden])")
 
 
-def record(page: Page, speech_s: float, stop_by_key: bool = False) -> None:
-    """Records until the console has heard so much, into the first clip that is empty."""
+def begin_recording(page: Page) -> None:
+    """Into the first clip that is empty."""
     section(page).get_by_role("button", name="Record", exact=True).first.click()
+
+
+def record(page: Page, speech_s: float, stop_by_key: bool = False) -> None:
+    """Records until the console has heard so much."""
+    begin_recording(page)
     hear(page, SPEECH, speech_s)
     if stop_by_key:
         page.keyboard.press("Space")
@@ -56,7 +61,7 @@ def record(page: Page, speech_s: float, stop_by_key: bool = False) -> None:
 
 
 def record_silence(page: Page, duration_s: float) -> None:
-    section(page).get_by_role("button", name="Record", exact=True).first.click()
+    begin_recording(page)
     hear(page, r"([\d.]+) s Space stops", duration_s)
     section(page).get_by_role("button", name="Stop").click()
 

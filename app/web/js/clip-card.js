@@ -5,7 +5,7 @@ import { announce, definitions, part, show } from "./dom.js";
 import { drawSpectrogram, drawWaveform } from "./drawing.js";
 import { Player } from "./player.js";
 import { RecordingPanel } from "./recording-panel.js";
-import { SpeechProgress, probeProgress } from "./speech-progress.js";
+import { SpeechProgress, countedProgress, probeProgress } from "./speech-progress.js";
 import { noiseInWords, seconds } from "./words.js";
 
 const STATES = ["empty", "recording", "kept"];
@@ -17,12 +17,17 @@ export class ClipCard {
   #player;
   #panel;
   #progress;
+  #countedS = null;
   clip = null;
 
   /** How much speech there is so far, as far as this page can tell. */
   speechS = 0;
 
-  /** `told.onChange` hears when the clip is there, another, or gone; `onSpeech` of more speech; with `onRemove` the card can go. */
+  /**
+   * `told.onChange` hears when the clip is there, another, or gone; `onSpeech` of more speech; with `onRemove` the card can go.
+   * `onRecording` hears a recording's sampling rate, may return a function for its samples as they come, and then `onRecorded` hears
+   * of its clip in place of `onChange`.
+   */
   constructor(label, limits, told) {
     this.#label = label;
     this.#limits = limits;
@@ -33,7 +38,11 @@ export class ClipCard {
     this.#progress = new SpeechProgress(`Speech in ${label}`);
     part(this.view, "speech").append(this.#progress.view);
     this.#player = new Player(part(this.view, "play"), part(this.view, "head"));
-    this.#panel = new RecordingPanel(this.view, { onSpeech: (s) => this.#tellSpeech(s), maxS: limits.max_audio_s });
+    this.#panel = new RecordingPanel(this.view, {
+      onSpeech: (s) => this.#tellSpeech(s),
+      onBegin: (rateHz) => told.onRecording?.(rateHz),
+      maxS: limits.max_audio_s,
+    });
     this.#listen();
     this.#enter("empty");
   }
@@ -41,6 +50,12 @@ export class ClipCard {
   /** Takes a blob as a clip, as if it had been dropped. */
   async take(blob, fileName) {
     this.#keep(await fileClip(blob, fileName));
+  }
+
+  /** What the service counts in the recording so far; null where it does not, and the estimate is shown. */
+  count(speechS) {
+    this.#countedS = speechS;
+    this.#tellProgress();
   }
 
   /** What the service found the clip to be worth. */
@@ -92,7 +107,7 @@ export class ClipCard {
     this.#tellSpeech(0);
     try {
       const { samples, rateHz } = await this.#panel.run();
-      this.#keep(recordedClip(samples, rateHz));
+      this.#keep(recordedClip(samples, rateHz), this.#told.onRecorded);
       announce(`${this.#label} recorded, ${seconds(this.clip.durationS)}.`);
       part(this.view, "play").focus();
     } catch (error) {
@@ -110,15 +125,16 @@ export class ClipCard {
     announce(`${this.#label}: ${file.name}.`);
   }
 
-  #keep(clip) {
+  #keep(clip, tell = this.#told.onChange) {
     this.clip = clip;
+    this.#countedS = null;
     this.#player.load(clip.blob);
     show(part(this.view, "play"), clip.samples !== null); // what cannot be decoded cannot be played
     this.#enter("kept");
     this.unjudge();
     this.#tellSpeech(clip.estimatedSpeechS ?? 0);
     this.#draw();
-    this.#told.onChange();
+    tell();
   }
 
   #remove() {
@@ -163,8 +179,13 @@ export class ClipCard {
 
   #tellSpeech(speechS) {
     this.speechS = speechS;
-    probeProgress(this.#progress, speechS, this.#limits.min_speech_s);
+    this.#tellProgress();
     this.#told.onSpeech?.();
+  }
+
+  #tellProgress() {
+    if (this.#countedS === null) probeProgress(this.#progress, this.speechS, this.#limits.min_speech_s);
+    else countedProgress(this.#progress, this.#countedS, this.#limits.min_speech_s);
   }
 
   #tellProblem(sentence) {

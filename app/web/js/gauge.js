@@ -1,6 +1,6 @@
 // The probability as a gauge, with the threshold marked. The scale is that of odds: 90, 99 and 99.9 % are equal steps.
 
-import { element } from "./dom.js";
+import { element, show } from "./dom.js";
 import { percent } from "./words.js";
 
 // In log-odds; a little past 0.1 and 99.9 %.
@@ -22,6 +22,7 @@ export function thresholdProbability(threshold, prior) {
   return sigmoid(threshold.llr + logit(prior));
 }
 
+/** `probability` is null where nothing is known yet. */
 export function gaugeView(probability, threshold, label) {
   const mark = element(
     "span",
@@ -32,7 +33,6 @@ export function gaugeView(probability, threshold, label) {
   const above = element("span", { className: "gauge-above" });
   place(above, threshold);
   const dot = element("span", { className: "gauge-dot" });
-  place(dot, probability);
   const track = element("div", { className: "gauge-track" }, above, mark, dot);
   const scale = element("div", { className: "gauge-scale", ariaHidden: "true" });
   for (const tick of TICKS) {
@@ -44,20 +44,26 @@ export function gaugeView(probability, threshold, label) {
     place(text, tick);
     scale.append(text);
   }
-  return element(
+  const gauge = element(
     "div",
-    {
-      className: "gauge",
-      role: "meter",
-      ariaLabel: label,
-      ariaValueMin: "0",
-      ariaValueMax: "100",
-      ariaValueNow: String(Math.round(100 * probability)),
-      ariaValueText: `${percent(probability)}; the threshold is ${percent(threshold)}`,
-    },
+    { className: "gauge", role: "meter", ariaLabel: label, ariaValueMin: "0", ariaValueMax: "100" },
     track,
     scale,
   );
+  moveGauge(gauge, probability, threshold);
+  return gauge;
+}
+
+/** To another probability, at the threshold that it was made with. */
+export function moveGauge(gauge, probability, threshold) {
+  const isKnown = probability !== null;
+  const dot = gauge.querySelector(".gauge-dot");
+  show(dot, isKnown);
+  gauge.ariaHidden = isKnown ? null : "true"; // a meter without a value is none
+  if (!isKnown) return;
+  place(dot, probability);
+  gauge.ariaValueNow = String(Math.round(100 * probability));
+  gauge.ariaValueText = `${percent(probability)}; the threshold is ${percent(threshold)}`;
 }
 
 /** Where on the gauge, as a property that the style sheet reads. */

@@ -9,7 +9,7 @@ const WHY_NOT = {
   NotReadableError: "Another program holds the microphone. Close it, or drop a file.",
 };
 
-/** Begins to record; `onPiece` gets each piece of samples as it comes. Raises an Error with a sentence. */
+/** Begins to record; `onPiece` gets each piece of samples as it comes, the last one too. Raises an Error with a sentence. */
 export async function record(onPiece) {
   if (!navigator.mediaDevices) {
     throw new Error(
@@ -36,8 +36,8 @@ function begin(context, stream, onPiece) {
   const whole = new Promise((resolve) => {
     node.port.onmessage = ({ data: { samples, isLast } }) => {
       pieces.push(samples);
+      onPiece(samples);
       if (isLast) resolve(joined(pieces));
-      else onPiece(samples);
     };
   });
   context.createMediaStreamSource(stream).connect(node).connect(context.destination); // it plays nothing, but without it nothing flows

@@ -6,18 +6,20 @@ import { oneIn, pointInWords } from "./words.js";
 let nMade = 0;
 
 export class OperatingPoint {
+  #points;
   #select = element("select", { id: `point-${(nMade += 1)}` });
   #meaning = element("p", { className: "hint", id: `point-meaning-${nMade}` });
 
   /** `model` is what GET /v1/model answers; `onChange` is told of another choice. */
   constructor(target, model, onChange) {
-    for (const point of model.operating_points) {
+    this.#points = model.operating_points;
+    for (const point of this.#points) {
       this.#select.append(
         new Option(pointInWords(point.name), point.name, false, point.name === model.default_operating_point),
       );
     }
     const tell = () => {
-      const point = model.operating_points.find(({ name }) => name === this.name);
+      const point = this.chosen;
       this.#meaning.textContent =
         `${oneIn(point.fmr)} strangers gets in, and ${oneIn(point.fnmr)} true speakers is turned away. ` +
         `Measured on ${point.measured_on}; yours may differ.`;
@@ -41,5 +43,10 @@ export class OperatingPoint {
 
   get name() {
     return this.#select.value;
+  }
+
+  /** With its threshold and its error rates, as the model has it. */
+  get chosen() {
+    return this.#points.find(({ name }) => name === this.name);
   }
 }

@@ -10,18 +10,23 @@ export const CLIP_LABEL = "The clip";
 
 export class ProbePage {
   #root;
-  #card;
-  #point;
+  #nAsked = 0;
+  card;
+  point;
 
   /** A subclass gives `send(clip, operatingPoint)`, which resolves to `{answer, words, view}`. */
   constructor(root, { limits, model }) {
     this.#root = root;
-    this.#card = new ClipCard(CLIP_LABEL, limits, { onChange: () => this.changed() });
-    part(root, "clips").append(this.#card.view);
-    this.#point = new OperatingPoint(part(root, "point"), model, () => this.changed());
+    this.card = new ClipCard(CLIP_LABEL, limits, {
+      onChange: () => this.changed(),
+      onRecording: (rateHz) => this.recording(rateHz),
+      onRecorded: () => this.recorded(),
+    });
+    part(root, "clips").append(this.card.view);
+    this.point = new OperatingPoint(part(root, "point"), model, () => this.changed());
     part(root, "form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#ask();
+      this.ask();
     });
   }
 
@@ -33,29 +38,44 @@ export class ProbePage {
 
   /** What was asked is no longer what stands there. */
   changed() {
-    this.#card.unjudge();
+    this.#nAsked += 1;
+    this.card.unjudge();
     part(this.#root, "result").replaceChildren();
-    part(this.#root, "send").disabled = this.#card.clip === null;
+    this.#tellBusy(false);
   }
 
-  async #ask() {
+  /** A recording begins, at that sampling rate; a subclass may return a function for its samples as they come. */
+  recording() {
+    return null;
+  }
+
+  /** The clip is one that was just recorded. */
+  recorded() {
+    this.changed();
+  }
+
+  async ask() {
     const result = part(this.#root, "result");
-    const clip = this.#card.clip;
+    this.#nAsked += 1;
+    const asked = this.#nAsked;
     result.replaceChildren();
-    part(this.#root, "send").disabled = true;
-    result.classList.add("busy");
+    this.#tellBusy(true);
     try {
-      const { answer, words, view } = await this.send(clip, this.#point.name);
-      if (clip !== this.#card.clip) return; // another one was recorded meanwhile
-      this.#card.judge(answer.audio[0]);
+      const { answer, words, view } = await this.send(this.card.clip, this.point.name);
+      if (asked !== this.#nAsked) return; // something was changed meanwhile
+      this.card.judge(answer.audio[0]);
       result.replaceChildren(view);
       announce(spoken(answer, words));
       result.scrollIntoView({ block: "nearest" });
     } catch (error) {
-      this.tell(error);
+      if (asked === this.#nAsked) this.tell(error);
     } finally {
-      result.classList.remove("busy");
-      part(this.#root, "send").disabled = this.#card.clip === null;
+      if (asked === this.#nAsked) this.#tellBusy(false);
     }
+  }
+
+  #tellBusy(isBusy) {
+    part(this.#root, "result").classList.toggle("busy", isBusy);
+    part(this.#root, "send").disabled = isBusy || this.card.clip === null;
   }
 }

@@ -29,6 +29,11 @@ export class Problem extends Error {
     Object.assign(this, { code, status, detail, requestId, retryAfterS });
   }
 
+  /** Of a problem as the service writes it. */
+  static of({ code = "unknown", status, detail, request_id: requestId }, retryAfterS = null) {
+    return new Problem({ code, status, detail, requestId, retryAfterS });
+  }
+
   /** What happened and what to do. */
   get words() {
     if (this.code === "forbidden") return scopeInWords(this.detail);

@@ -22,13 +22,18 @@ export async function stopRecording() {
 export class RecordingPanel {
   #card;
   #onSpeech;
+  #onBegin;
   #maxS;
   #session = null;
 
-  /** `onSpeech` gets the estimated seconds of speech; past `maxS` seconds the recording ends by itself. */
-  constructor(card, { onSpeech, maxS }) {
+  /**
+   * `onSpeech` gets the estimated seconds of speech; `onBegin` the sampling rate, and may return a function for the samples as they
+   * come. Past `maxS` seconds the recording ends by itself.
+   */
+  constructor(card, { onSpeech, onBegin, maxS }) {
     this.#card = card;
     this.#onSpeech = onSpeech;
+    this.#onBegin = onBegin;
     this.#maxS = maxS;
   }
 
@@ -39,7 +44,9 @@ export class RecordingPanel {
     const levelsDb = [];
     let nSamples = 0;
     let rest = new Float32Array(0);
+    let listener = null;
     const session = await record((piece) => {
+      listener?.(piece);
       nSamples += piece.length;
       peaks.push(piece.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0));
       const unread = Float32Array.of(...rest, ...piece);
@@ -48,6 +55,7 @@ export class RecordingPanel {
       levelsDb.push(...levels);
       this.#draw(peaks, levelsDb, nSamples / session.rateHz);
     });
+    listener = this.#onBegin(session.rateHz); // before any piece can have come
     this.#session = session;
     running = this;
     document.addEventListener("keydown", this.#onKey);

@@ -5,6 +5,8 @@ import { Problem } from "./problem.js";
 
 const MAX_WAITS = 3;
 const DEFAULT_WAIT_S = 2;
+const SOCKET_PROTOCOL = "vouch.v1";
+const KEY_PROTOCOL = "vouch.key.";
 const JSON_HEADERS = { "Content-Type": "application/json" };
 
 export class Service {
@@ -38,6 +40,20 @@ export class Service {
   /** For calls that hear a clip and write nothing. */
   hear(path, form) {
     return this.#call("POST", path, form);
+  }
+
+  /** A WebSocket, or null where the browser makes none: some older ones read the page's policy so, and a key may be no protocol. */
+  socket(path) {
+    const url = new URL(path, document.baseURI);
+    url.protocol = url.protocol.replace("http", "ws");
+    const { key } = this.#keyring;
+    // A page can give a socket no header.
+    const protocols = key === null ? [SOCKET_PROTOCOL] : [SOCKET_PROTOCOL, `${KEY_PROTOCOL}${key}`];
+    try {
+      return new WebSocket(url, protocols);
+    } catch {
+      return null;
+    }
   }
 
   async #call(method, path, body, headers = {}) {
@@ -95,11 +111,6 @@ function randomKey() {
 async function problemOf(response) {
   const retryAfterS = Number(response.headers.get("Retry-After")) || null;
   const body = await response.json().catch(() => ({}));
-  return new Problem({
-    code: body.code ?? "unknown",
-    status: response.status,
-    detail: body.detail ?? `The service answered with status ${response.status}.`,
-    requestId: body.request_id ?? null,
-    retryAfterS,
-  });
+  const { status } = response;
+  return Problem.of({ status, detail: `The service answered with status ${status}.`, ...body }, retryAfterS);
 }

@@ -53,3 +53,14 @@ export function probeProgress(progress, speechS, minSpeechS) {
     source: `estimated here; the service asks for ${seconds(minSpeechS)} in a clip`,
   });
 }
+
+/** The same, as far as the service has heard it. */
+export function countedProgress(progress, speechS, minSpeechS) {
+  progress.set({
+    keptS: speechS,
+    enoughS: minSpeechS,
+    scaleS: 4 * minSpeechS,
+    text: `${seconds(speechS)} of speech so far`,
+    source: `counted by the service, which asks for ${seconds(minSpeechS)} in a clip`,
+  });
+}
