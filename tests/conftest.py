@@ -9,6 +9,10 @@ from collections.abc import Generator
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # whether a machine is busy says nothing about the code
+settings.load_profile("untimed")
 
 WANT_OF_VOICES = "needs real voices"
 """How the reason of such a skip begins (`signals.data_folder`)."""
