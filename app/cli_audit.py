@@ -58,7 +58,8 @@ def check(
         typer.echo(json.dumps(vars(found)))
     elif found.problem is None:
         span = f", {found.first_at} to {found.last_at}" if found.first_at else ""
-        typer.echo(f"Whole: {found.n_entries} entries in {found.n_files} files{span}. The last mac: {found.last_mac}")
+        files = "1 file" if found.n_files == 1 else f"{found.n_files} files"
+        typer.echo(f"Whole: {found.n_entries} entries in {files}{span}. The last mac: {found.last_mac}")
     else:
         typer.echo(f"NOT WHOLE: {found.problem}", err=True)
     if found.problem is not None:
