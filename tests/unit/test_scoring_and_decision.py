@@ -9,12 +9,14 @@ from model.calibration import logit, probability, sigmoid
 from model.decision import (
     MIN_REPLAY_EVIDENCE,
     Decision,
+    EarlyRule,
     OperatingPoint,
     QualityGate,
     coheres,
     decide,
     decide_identification,
     decide_replay,
+    has_said_enough,
     is_replay,
 )
 from model.quality import Quality
@@ -151,3 +153,29 @@ def test_a_replay_is_rejected_where_it_is_to_be_refused_whatever_was_decided() -
 def test_a_replay_is_suspected_from_the_limit_on() -> None:
     assert is_replay(MIN_REPLAY_EVIDENCE)
     assert not is_replay(math.nextafter(MIN_REPLAY_EVIDENCE, 0.0))
+
+
+EARLY = EarlyRule(accept_margin=2.0, reject_margin=3.0, min_speech_s=3.0)
+
+
+@pytest.mark.parametrize(
+    ("llr", "is_enough"),
+    [
+        (3.0, True),
+        (np.nextafter(3.0, 0.0), False),
+        (1.0, False),
+        (np.nextafter(-2.0, 0.0), False),
+        (-2.0, True),
+        (None, False),
+    ],
+)
+def test_a_stream_has_said_enough_at_either_boundary(llr: float | None, is_enough: bool) -> None:
+    assert has_said_enough(llr, POINT, GOOD, GATE, EARLY) == is_enough
+
+
+def test_a_stream_that_is_short_or_noisy_has_not_said_enough() -> None:
+    short = Quality(duration_s=4.0, speech_s=np.nextafter(3.0, 0.0), snr_db=20.0, clipped_fraction=0.0)
+    for quality in (short, NOISY, SHORT):
+        assert not has_said_enough(30.0, POINT, quality, GATE, EARLY)
+        assert not has_said_enough(-30.0, POINT, quality, GATE, EARLY)
+    assert not has_said_enough(30.0, POINT, SHORT, GATE, EarlyRule(2.0, 3.0, 0.0)), "the gate has the last word"
