@@ -21,6 +21,9 @@ log = logging.getLogger("vouch")
 
 GRACE_S = 30
 """How long requests in flight may take once no new ones are taken."""
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""More than a second of the fastest samples that are taken, in stereo; a larger message ends its stream."""
+MAX_MESSAGES_WAITING = 4
 START_FAILED = 3
 """uvicorn's exit status."""
 
@@ -70,6 +73,9 @@ def run(settings: Settings) -> None:
         proxy_headers=False,
         lifespan="on",
         timeout_graceful_shutdown=GRACE_S,
+        # Before a stream counts what it holds against the memory of all uploads, the server holds this much of it.
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_max_queue=MAX_MESSAGES_WAITING,
     )
     server = DrainingServer(config, settings.drain_s)
     try:

@@ -75,6 +75,17 @@ def test_a_file_in_pieces(port: int) -> None:
     assert told["verification"]["audio"][0]["format"] == "ogg/opus"
 
 
+def test_a_message_is_bounded(port: int) -> None:
+    with connected(port) as stream:
+        stream.send(json.dumps({"format": "ogg"}))
+        with suppress(websockets.exceptions.ConnectionClosed):
+            stream.send(bytes(1024 * 1024 + 1))
+        with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
+            stream.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
 def test_a_refusal_is_the_answer_to_the_handshake(port: int) -> None:
     with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
         connect(
