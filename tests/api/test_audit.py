@@ -94,7 +94,7 @@ def test_a_key_is_named_by_its_id_and_its_own_life_is_told() -> None:
         client.delete(f"/v1/keys/{new}", headers=headers)
         client.delete("/v1/keys/00", headers=headers)
     by_command, *by_key = trail.entries
-    assert (by_command.by, by_command.about) == ("command line", admin.key.key_id)
+    assert (by_command.by, by_command.about, by_command.tenant) == ("command line", admin.key.key_id, "ours")
     assert {(one.by, one.request_id) for one in by_key} == {(admin.key.key_id, "req_of_the_test")}
     assert told(by_key) == [
         ("create_key", "created", None, made),

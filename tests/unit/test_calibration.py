@@ -77,6 +77,13 @@ def test_sides_are_picked_with_all_that_is_known_of_them() -> None:
     assert unmeasured[np.array([False, True])].snr_db is None
 
 
+def test_noise_that_was_not_measured_is_none_on_every_side() -> None:
+    many = SideInformation(np.array([2.0, 3.0, 4.0]), np.ones(3), None)
+    assert clarity(many, RANGES).tolist() == [1.0, 1.0, 1.0]
+    halves = SideInformation(np.ones(2), np.ones(2), np.array([5.0, np.nan], dtype=np.float32))
+    assert clarity(halves, RANGES).dtype == np.float64
+
+
 def test_a_line_by_hand() -> None:
     a = SideInformation(speech_s=4.0, n_clips=2, snr_db=5.0)
     b = SideInformation(speech_s=8.0, n_clips=1, snr_db=None)

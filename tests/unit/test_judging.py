@@ -164,6 +164,7 @@ def test_a_candidate_is_decided_as_if_this_speaker_alone_had_been_claimed(score:
     found = judge(prior=0.1).candidate(alice, evidence(score), POINTS["eer"], GOOD)
     alone = judge(prior=0.1).verification(evidence(score), POINTS["eer"], [heard()])
     assert (found.speaker_id, found.display_name, found.decision.outcome) == ("alice", "Alice", outcome)
+    assert found.number == alice.number
     assert (found.score, found.llr, found.probability) == (alone.score, alone.llr, alone.probability)
     assert found.probability == probability(found.llr, 0.1)
     assert found.threshold_score == alone.threshold_score == pytest.approx(0.5)
@@ -175,3 +176,9 @@ def test_a_clip_without_an_embedding_is_nobody_for_its_own_reasons() -> None:
     for quality, reasons in ((POOR, ("not_enough_speech", "too_noisy")), (GOOD, ("not_enough_speech",))):
         decision = judge().identification([], 5, POINTS["eer"], Clip(quality, Source("wav", 16_000, 1), None))
         assert (decision.outcome, decision.reasons) == ("inconclusive", reasons)
+
+
+def test_a_name_that_is_far_too_long_is_told_cut_short() -> None:
+    with pytest.raises(UnknownOperatingPoint) as refused:
+        judge().point("p" * 200)
+    assert f"{'p' * 80!r} is not in this bundle" in str(refused.value)

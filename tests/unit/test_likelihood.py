@@ -137,3 +137,9 @@ def test_a_cohort_is_its_voices_as_they_are_kept_and_how_many_of_them_count() ->
         assert other != cohort
         assert hash(other) != hash(cohort)
     assert cohort != cohort.to_bytes()
+
+
+def test_one_trial_s_ratio_is_a_plain_number() -> None:
+    side = MODELS[0].side(VOICES[0], information())
+    assert type(MODELS[0].llr(0.5, side, side)) is float
+    assert isinstance(MODELS[0].llr(np.array([0.5]), side, side), np.ndarray)

@@ -56,6 +56,19 @@ def test_an_embedding_without_direction_has_no_score(bad: list[float]) -> None:
         cosine_score(np.array(bad, np.float32), np.array([1.0, 0.0], np.float32))
 
 
+@pytest.mark.parametrize("bad", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_one_without_direction_among_many_is_refused(bad: list[float]) -> None:
+    with pytest.raises(ValueError, match="zero or not finite"):
+        unit(np.array([[1.0, 0.0], bad], np.float32))
+
+
+def test_the_last_axis_is_scaled_and_comes_out_as_float32() -> None:
+    stacked = np.array([[[3.0, 4.0], [0.0, 2.0]], [[5.0, 12.0], [1.0, 0.0]], [[8.0, 6.0], [0.0, 1.0]]])
+    scaled = unit(stacked)
+    assert np.linalg.norm(scaled, axis=2) == pytest.approx(np.ones((3, 2)))
+    assert scaled.dtype == unit(stacked[0, 0]).dtype == np.float32
+
+
 @given(st.floats(1e-9, 1 - 1e-9))
 def test_sigmoid_undoes_logit(p: float) -> None:
     assert sigmoid(logit(p)) == pytest.approx(p)
