@@ -259,28 +259,11 @@ class SqlSpeakerStore:
         return tuple(sql_rows.to_reference(own, self._sealer) for own in of_speakers if own[0].encoder_id is not None)
 
     def references(self) -> Iterator[ReferenceBatch]:
-        after = 0
-        while True:
-            # Neither a transaction nor the rows stay while the caller works on a batch.
-            with self._database.reading() as connection:
-                first = sql_batches.next_number(connection, after)
-                if first is None:
-                    return
-                rows = sql_batches.read_rows(connection, first)
-            batches = sql_batches.to_batches(rows, self._sealer)
-            yield from batches
-            after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
+        for rows in self._in_batches(sql_batches.read_rows):
+            yield from sql_batches.to_batches(rows, self._sealer)
 
     def standings(self) -> Iterator[StandingBatch]:
-        after = 0
-        while True:
-            with self._database.reading() as connection:
-                first = sql_batches.next_number(connection, after)
-                if first is None:
-                    return
-                batch = sql_batches.read_standings(connection, first)
-            yield batch
-            after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
+        yield from self._in_batches(sql_batches.read_standings)
 
     def count_speakers(self) -> int:
         with self._database.reading() as connection:
@@ -293,6 +276,18 @@ class SqlSpeakerStore:
     def close(self) -> None:
         self.fingerprints.close()
         self._database.close()
+
+    def _in_batches(self, read: Callable[[Connection, int], _T]) -> Iterator[_T]:
+        """What `read` gives of each stretch of numbers. No transaction stays while the caller works on one."""
+        after = 0
+        while True:
+            with self._database.reading() as connection:
+                first = sql_batches.next_number(connection, after)
+                if first is None:
+                    return
+                found = read(connection, first)
+            yield found
+            after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
 
     def _write(self, work: Callable[[Connection], _T]) -> _T:
         try:
