@@ -1,11 +1,11 @@
 """The commands of a page, typed in its order into one shell, as a reader in a clone would type them.
 
-Of a page's fenced blocks `sh` is run; `bash` is shown only, and the line above says why: `<!-- not run: REASON -->`. A `json` block straight
-below an `sh` block is what that block prints; the key `…` stands for fields that the page leaves out. A line that serves goes
+Of a page's fenced blocks `sh` and `python` are run; `bash` is shown only, and the line above says why: `<!-- not run: REASON -->`. A `json` or
+`text` block straight below one that is run is what it prints; the key `…` stands for fields that the page leaves out. A line that serves goes
 on beside the rest, as in the reader's second terminal, until `<!-- the service is stopped -->`, the next such line or the end.
 
 What differs from the reader's clone: the environment is the one that runs the tests, so `make serve` installs nothing; and the
-port is a free one, in the place of 8000.
+port is a free one, in the place of 8000, of which VOUCH_URL tells the client.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ LEFT_OUT = "…"
 CHANGING = {"request_id", "created_at", "updated_at", "enrollment_id", "id", "sha256", "calibration_id", "encoder_id"}
 BLOCK = re.compile(
     rf"^<!-- (?P<stop>{STOPPED}) -->$"
-    r"|(?:^<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)\n^```$(?:\n\n```json\n(?P<answer>.*?)\n```$)?",
+    r"|(?:^<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)\n^```$(?:\n\n```(?:json|text)\n(?P<answer>.*?)\n```$)?",
     flags=re.DOTALL | re.MULTILINE,
 )
+RUN = ("sh", "python", "stop")
+"""Languages of blocks that do something."""
 SERVES = re.compile(r"^(?:\w+=\S+ )*(?:make|\S*vouch) serve\b", flags=re.MULTILINE)
 COPIED = ("docs", "examples")
 """Folders that commands write into; the others are links to the repository's own."""
@@ -68,7 +70,7 @@ LONGEST_S = 300
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; `note` is the comment above it, `answer` the JSON below."""
+    """A fenced block; `note` is the comment above it, `answer` what it prints, below."""
 
     language: str
     text: str
@@ -95,7 +97,7 @@ def type_in(page: Sequence[Block], clone: Path, printed: Path) -> list[tuple[Blo
     for program in ("bash", "curl"):
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}")
-    ran = [block for block in page if block.language in ("sh", "stop")]
+    ran = [block for block in page if block.language in RUN]
     printed.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -126,6 +128,8 @@ def script(ran: Sequence[Block], printed: Path, address: str) -> str:
             (line,) = text.splitlines()
             lines += ["stop", f"{line.partition(' #')[0].rstrip()} > '{printed}/service.log' 2>&1 &"]
             lines += ["service=$!", "serve_beside"]
+        elif block.language == "python":
+            lines.append(f"VOUCH_URL=http://{address} '{sys.executable}' - <<'END OF BLOCK'\n{text}\nEND OF BLOCK")
         else:
             lines.append(text)
     return "\n".join(lines)
@@ -187,8 +191,23 @@ def agrees(found: Any, printed: Any, where: str = "answer") -> None:
 
 
 def answers_agree(typed: Sequence[tuple[Block, str]]) -> int:
-    """Holds every block that prints JSON to what the page says; how many did."""
+    """Holds every block to what the page says that it prints; of how many it says so."""
     answered = [(block, out) for block, out in typed if block.answer is not None]
     for block, out in answered:
-        agrees(json.loads(out), json.loads(block.answer or ""), block.text)
+        agrees(_read(out), _read(block.answer or ""), block.text)
     return len(answered)
+
+
+def _read(printed: str) -> Any:
+    """JSON, or else the words."""
+    try:
+        return json.loads(printed)
+    except ValueError:
+        return [_number_or_word(word) for word in printed.split()]
+
+
+def _number_or_word(word: str) -> float | str:
+    try:
+        return float(word)
+    except ValueError:
+        return word

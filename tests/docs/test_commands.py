@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import GUIDE, NOT_RUN, ROOT, Block, answers_agree, blocks, make_clone, type_in
+from pages import GUIDE, NOT_RUN, ROOT, RUN, Block, answers_agree, blocks, make_clone, type_in
 
 TEXTS = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in GUIDE}
 CONFIGURATION = {"nginx", "caddyfile", "yaml"}
@@ -48,7 +48,7 @@ def test_a_command_that_is_not_run_says_why(name: str) -> None:
     for block in blocks(TEXTS[name]):
         if block.language == "bash":
             assert block.note.startswith(NOT_RUN), block.text
-        elif block.language not in ("sh", "stop"):
+        elif block.language not in RUN:
             assert block.language in SHOWN, block.text
             assert not re.search(r"^(vouch|vouch-train|curl|make|python) ", block.text, flags=re.MULTILINE), block.text
 
@@ -63,11 +63,12 @@ def test_the_readme_lists_the_pages_in_this_order() -> None:
     ("page", "expected"),
     [
         ("```sh\nls\n```\n\n```json\n{}\n```\n", [Block("sh", "ls", "", "{}")]),
+        ("```python\nf()\n```\n\n```text\n1 2\n```\n", [Block("python", "f()", "", "1 2")]),
         ("```sh\nls\n```\n\nIt prints:\n\n```json\n{}\n```\n", [Block("sh", "ls"), Block("json", "{}")]),
         ("<!-- not run: slow -->\n```bash\nls\n```\n", [Block("bash", "ls", "not run: slow")]),
         ("<!-- the service is stopped -->\n```sh\nls\n```\n", [Block("stop", ""), Block("sh", "ls")]),
     ],
-    ids=["answer", "no answer", "not run", "stop"],
+    ids=["answer", "text for an answer", "no answer", "not run", "stop"],
 )
 def test_a_page_is_read_block_by_block(page: str, expected: list[Block]) -> None:
     assert blocks(page) == expected
