@@ -14,7 +14,7 @@ from app.cli_bulk import enroll_all
 from app.cli_keys import keys
 from app.cli_sentences import sentences
 from app.cli_speakers import speakers
-from app.cli_status import VoiceCommand
+from app.cli_status import AllCommands, VoiceCommand
 from app.cli_threads import one_thread_per_library
 from app.cli_voice import compare, enroll, identify, verify
 from app.logs import log_to_stderr
@@ -22,6 +22,7 @@ from app.server import run
 from app.settings import load_settings, variable
 
 cli = typer.Typer(
+    cls=AllCommands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # they print local variables, and uploads are among those

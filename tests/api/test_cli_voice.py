@@ -146,7 +146,3 @@ def test_a_name_that_a_terminal_would_obey_is_shown_without_that(url: str, tmp_p
     (odd,) = written(tmp_path, **{"a\x1b[2Jb": b"no sound"})
     result = run("verify", "alice", odd, "--url", url)
     assert "\x1b" not in result.output
-
-
-def test_help_is_no_error() -> None:
-    assert run("compare", "--help").exit_code == 0

@@ -7,6 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from app.cli_status import VoiceCommand
+from cli_runs import run
 
 
 def failing(error: BaseException) -> typer.Typer:
@@ -38,6 +39,28 @@ def test_a_mistake_shows_where_it_is() -> None:
     assert "ZeroDivisionError: a mistake" in CliRunner().invoke(failing(ZeroDivisionError("a mistake")), []).stderr
 
 
-def test_a_wrong_option_is_an_error_and_help_is_none() -> None:
-    runner, app = CliRunner(), failing(typer.Exit(1))
-    assert [runner.invoke(app, [option]).exit_code for option in ("--nonsense", "--number=x", "--help")] == [3, 3, 0]
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["comprae", "a.wav", "b.wav"], "No such command 'comprae'"),
+        (["speakers", "lsit"], "No such command 'lsit'"),
+        (["--nonsense"], "--nonsense"),
+        (["compare", "a.wav", "b.wav", "--nonsense"], "--nonsense"),
+        (["keys", "--nonsense"], "--nonsense"),
+        (["serve", "--port", "x"], "--port"),
+        (["backup"], "Missing argument"),
+        (["keys", "create"], "Missing argument"),
+        ([], ""),
+        (["audit"], ""),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_option_or_argument_is_an_error(arguments: list[str], sentence: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 3
+    assert sentence in result.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["compare"], ["keys"], ["keys", "create"], ["serve"]], ids=" ".join)
+def test_help_is_no_error(command: list[str]) -> None:
+    assert run(*command, "--help").exit_code == 0
