@@ -61,14 +61,14 @@ def _pages(data: bytes) -> Iterator[_Page]:
         if start + _PAGE_HEADER_BYTES > len(data) or stop > len(data):
             raise CorruptAudio(f"The Ogg file is cut off inside the page at byte {start}; send it whole.")
         page = data[start:stop]
-        if _page_checksum(page) != int.from_bytes(page[22:26], "little"):
+        if page_checksum(page) != int.from_bytes(page[22:26], "little"):
             raise CorruptAudio(f"The Ogg file is damaged in the page at byte {start}; send it again.")
         yield _Page(start, stop, page[5])
         start = stop
     raise CorruptAudio(f"The Ogg file has more than {_MAX_PAGES} pages; encode it anew.")
 
 
-def _page_checksum(page: bytes) -> int:
+def page_checksum(page: bytes) -> int:
     """Ogg's CRC-32: zlib's polynomial with the bits the other way round, from 0, over the page with a zero checksum."""
     mirrored = (page[:22] + bytes(4) + page[26:]).translate(_REVERSED_BITS)
     state = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF

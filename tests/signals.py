@@ -105,6 +105,12 @@ def ogg_opus(samples: Audio, rate_hz: int = 16_000) -> bytes:
     return _by_libsndfile(samples, rate_hz, "OGG", "OPUS")
 
 
+def opus_packets(upload: bytes) -> list[bytes]:
+    """Those of an Opus file, as a call would carry them."""
+    with av.open(io.BytesIO(upload)) as source:
+        return [bytes(packet) for packet in source.demux(audio=0) if packet.size]
+
+
 def aiff(samples: Audio, rate_hz: int = 16_000) -> bytes:
     return _by_libsndfile(samples, rate_hz, "AIFF", "PCM_16")
 

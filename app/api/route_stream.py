@@ -87,7 +87,7 @@ class _Stream:
         self._caller = caller
         self._speaker_id = speaker_id
         self._look: asyncio.Task[StreamLook | None] | None = None
-        self._n_looked_at = 0
+        self._looked_at = 0.0
 
     async def run(self) -> StreamLook:
         """The final look. Raises VouchError, or Left."""
@@ -134,10 +134,12 @@ class _Stream:
         return look if look is not None and look.is_final else None
 
     def _is_due(self, audio: StreamedAudio) -> bool:
-        # A file comes in pieces of about that length.
-        is_due = audio.n_bytes - self._n_looked_at >= max(1, audio.n_bytes_in(LOOK_EVERY_S))
+        so_far, least = audio.duration_s, LOOK_EVERY_S
+        if so_far is None:
+            so_far, least = audio.n_bytes, 1  # a file comes in pieces of about that length
+        is_due = so_far - self._looked_at >= least
         if is_due:
-            self._n_looked_at = audio.n_bytes
+            self._looked_at = so_far
         return is_due
 
     async def _tried(self, data: bytes, point: OperatingPoint) -> StreamLook | None:

@@ -22,6 +22,8 @@ from model.waveform import Waveform
 
 PATH = "ws://localhost/v1/speakers/alice/verify/stream"
 FILE = {"format": "webm"}
+OPUS = {"format": "opus"}
+PACKET_20_MS = b"\x78"
 END = json.dumps({"end": True})
 
 
@@ -140,6 +142,37 @@ def test_bare_samples_are_heard_every_half_second() -> None:
     assert heard == [4000, 8000, 12000, 16000]
 
 
+def test_opus_packets_are_heard_every_half_second_and_a_wrong_one_is_told_at_once() -> None:
+    heard: list[int] = []
+
+    class Counting(FakeDecoder):
+        def decode(self, data: bytes) -> Waveform:
+            if data.startswith(MAGIC):
+                return super().decode(data)
+            last_page = data[data.rindex(b"OggS") :]
+            heard.append(int.from_bytes(last_page[6:14], "little"))
+            return super().decode(upto("alice", heard[-1] / 48_000))
+
+    with serving(fake_audio.components(decoder=Counting()), max_audio_s=60) as client:
+        enroll(client, "alice")
+        with streaming(client, OPUS) as stream:
+            for _ in range(4):
+                for _ in range(25):
+                    stream.send_bytes(PACKET_20_MS)
+                last = stream.receive_json()
+        assert last["type"] == "final"
+        assert heard == [24_000, 48_000, 72_000, 96_000]
+        for wrong in (b"", b"\x79\x00", bytes(61_441)):
+            with streaming(client, OPUS) as stream:
+                stream.send_bytes(PACKET_20_MS)
+                stream.send_bytes(wrong)
+                code, detail = problem_of(stream)
+            assert (code, detail.partition(":")[0]) == ("audio_corrupt", "Packet 2")
+        with streaming(client, OPUS) as stream:
+            stream.send_text(END)
+            assert problem_of(stream)[0] == "audio_corrupt"
+
+
 @pytest.mark.parametrize(
     ("start", "code", "sentence"),
     [
@@ -147,6 +180,7 @@ def test_bare_samples_are_heard_every_half_second() -> None:
         ({"format": "mp3"}, "invalid_argument", "format"),
         ({"format": "pcm_s16le"}, "invalid_argument", "sample_rate_hz goes with pcm_s16le"),
         ({"format": "webm", "sample_rate_hz": 16000}, "invalid_argument", "and with nothing else"),
+        ({"format": "opus", "sample_rate_hz": 48000}, "invalid_argument", "Opus packets say their own"),
         ({"format": "pcm_s16le", "sample_rate_hz": 1}, "invalid_argument", "8000"),
         ({"format": "webm", "channels": 9}, "invalid_argument", "channels"),
         ({"format": "webm", "extra": 1}, "invalid_argument", "extra"),
@@ -183,6 +217,10 @@ def test_a_stream_is_bounded() -> None:
             assert problem_of(stream)[0] == "audio_too_large"
         with streaming(client, {"format": "pcm_s16le", "sample_rate_hz": 8000}) as stream:
             stream.send_bytes(bytes(2 * 2 * 8001))
+            assert problem_of(stream)[0] == "audio_too_long"
+        with streaming(client, OPUS) as stream:
+            for _ in range(101):
+                stream.send_bytes(PACKET_20_MS)
             assert problem_of(stream)[0] == "audio_too_long"
     with serving(parts(), max_upload_mb=1, upload_memory_mb=2) as client:
         enroll(client, "alice")

@@ -16,6 +16,8 @@ import websockets.exceptions
 from running import service
 from websockets.sync.client import ClientConnection, connect
 
+import signals
+
 CLIPS = Path(__file__).resolve().parents[2] / "examples" / "clips"
 PIECE_S = 0.25
 
@@ -56,6 +58,34 @@ def test_samples_as_they_are_recorded(port: int, clip: str, outcome: str) -> Non
         told = final(stream)
     assert told["type"] == "final", told
     assert told["verification"]["decision"] == outcome
+
+
+@pytest.mark.parametrize(("clip", "outcome"), [("speaker-a-3", "accept"), ("speaker-b-1", "reject")])
+def test_opus_packets_as_a_call_carries_them(port: int, clip: str, outcome: str) -> None:
+    packets = signals.opus_packets((CLIPS / f"{clip}.ogg").read_bytes())
+    with connected(port) as stream:
+        stream.send(json.dumps({"format": "opus"}))
+        for packet in packets:
+            try:
+                stream.send(packet)
+            except websockets.exceptions.ConnectionClosed:
+                break  # enough was said
+        told = final(stream)
+    assert told["type"] == "final", told
+    assert told["verification"]["decision"] == outcome
+    assert told["verification"]["audio"][0]["format"] == "ogg/opus"
+    assert told["verification"]["audio"][0]["duration_s"] <= 0.02 * len(packets)
+
+
+def test_packets_that_are_no_opus_are_told_at_once(port: int) -> None:
+    with connected(port) as stream:
+        stream.send(json.dumps({"format": "opus"}))
+        for packet in signals.opus_packets((CLIPS / "speaker-a-3.ogg").read_bytes())[:5]:
+            stream.send(packet)
+        stream.send(b"\x80\x78" + bytes(10_000))  # an RTP packet, larger than a frame may be
+        told = final(stream)
+    assert (told["type"], told["problem"]["code"]) == ("problem", "audio_corrupt")
+    assert told["problem"]["detail"].startswith("Packet 6: This is no Opus packet")
 
 
 def test_a_file_in_pieces(port: int) -> None:
