@@ -23,14 +23,25 @@ from shipped import CLIPS
 
 pytestmark = pytest.mark.browser
 Opened = Callable[[str], Page]
+COUNT_CLICKS = """
+window.nClicks = 0;
+addEventListener("click", (event) => { if (event.isTrusted) window.nClicks += 1; }, true);
+"""
+
+
+def n_clicks(page: Page) -> int:
+    """Of a person, since the page was loaded with COUNT_CLICKS."""
+    return int(page.evaluate("() => window.nClicks"))
 
 
 def test_four_clicks_from_the_address_to_a_decision(page_hearing: Opened, address: str) -> None:
     page = page_hearing("a")
+    page.add_init_script(COUNT_CLICKS)
     open_console(page, address, "")
     record(page, speech_s=3.0)
     record(page, speech_s=3.0)
     expect_decision(page, "Accepted", "The same voice")
+    assert n_clicks(page) == 4
     gauge = result(page).get_by_role("meter", name="Probability that it is one voice")
     at = int(gauge.get_attribute("aria-valuenow") or "")
     assert at >= 66, "accepted, so at the threshold of `eer` or above"
@@ -43,10 +54,12 @@ def test_four_clicks_from_the_address_to_a_decision(page_hearing: Opened, addres
     expect(page.locator("#announcer")).to_contain_text("Accepted: The same voice.")
 
 
-def test_the_examples_need_no_microphone(page: Page, address: str) -> None:
-    open_console(page, address)
+def test_the_examples_need_no_microphone_and_one_click(page: Page, address: str) -> None:
+    page.add_init_script(COUNT_CLICKS)
+    open_console(page, address, "")
     page.get_by_role("button", name="Two voices").click()
     expect_decision(page, "Rejected", "Two different voices")
+    assert n_clicks(page) == 1
     page.get_by_role("button", name="One voice twice").click()
     expect_decision(page, "Accepted", "The same voice")
 
