@@ -18,7 +18,10 @@ from app.records import ModelFacts
 from app.settings import Settings
 from app.usecases.auditing import Auditor
 from app.usecases.keys import ApiKeys
-from fakes import FakeAuditTrail, FakeGallery, FakeKeyStore, FakeSpeakerStore
+from fake_gallery import FakeGallery
+from fake_keys import FakeKeyStore
+from fake_store import FakeSpeakerStore
+from fake_trail import FakeAuditTrail
 from model.calibration import Calibration, Term
 from model.decision import OperatingPoint
 from model.errors import AudioTooLong, CorruptAudio, UnsupportedAudio

@@ -21,7 +21,7 @@ from app.cli import cli
 from app.components import open_keys
 from app.settings import Settings
 from fake_audio import clip
-from fakes import FakeAuditTrail
+from fake_trail import FakeAuditTrail
 
 WHO = {"X-Request-ID": "req_of_the_test"}
 LATER = datetime(2999, 1, 1, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ from app.components import Components
 from app.errors import IdempotencyConflict, NotEnrolled, SpeakerExists, SpeakerNotFound
 from app.records import DEFAULT_TENANT
 from fake_audio import clip
-from fakes import FakeAuditTrail
+from fake_trail import FakeAuditTrail
 from model.errors import (
     AudioTooLarge,
     CorruptAudio,

@@ -8,7 +8,8 @@ import fake_audio
 from api_client import DocumentedClient, audio, enroll, problem, serving
 from app.records import DEFAULT_TENANT
 from fake_audio import MAGIC, FakeDecoder, FakeEmbedder, clip
-from fakes import FakeGallery, FakeSpeakerStore
+from fake_gallery import FakeGallery
+from fake_store import FakeSpeakerStore
 
 ENROLLMENTS = "/v1/speakers/alice/enrollments"
 

@@ -16,7 +16,7 @@ from app.errors import StoreError
 from app.logs import TextFormatter
 from app.records import Speaker
 from fake_audio import FakeDecoder, clip
-from fakes import FakeSpeakerStore
+from fake_store import FakeSpeakerStore
 from logged import logged, written
 from model.waveform import Waveform
 

@@ -26,7 +26,7 @@ from app.main import create_app
 from app.records import Speaker
 from app.stages import STAGES
 from fake_audio import N_EMBEDDING, BlockingEmbedder, FakeDecoder, FakeEmbedder, clip
-from fakes import FakeSpeakerStore
+from fake_store import FakeSpeakerStore
 from model.waveform import Waveform
 from samples import ENCODER_ID, MASTER
 

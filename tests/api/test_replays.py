@@ -10,7 +10,7 @@ import fake_audio
 from api_client import DocumentedClient, audio, enroll, pair, problem, serving
 from app.records import Enrolled, Idempotency
 from fake_audio import clip
-from fakes import FakeSpeakerStore
+from fake_store import FakeSpeakerStore
 
 SUSPECTED = ["replay_suspected"]
 FIRST, SECOND = clip("alice", 1, sound=1), clip("alice", 2, sound=2)

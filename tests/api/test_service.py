@@ -18,7 +18,8 @@ from app.errors import SpeakerExists, SpeakerNotFound, StoreError
 from app.main import create_app
 from app.records import DEFAULT_TENANT, Reference, Speaker
 from fake_audio import BlockingEmbedder, FakeDecoder, clip
-from fakes import FakeGallery, FakeSpeakerStore
+from fake_gallery import FakeGallery
+from fake_store import FakeSpeakerStore
 from model.waveform import Waveform
 
 

@@ -11,7 +11,8 @@ from api_client import DocumentedClient, problem, serving
 from app.access import ApiKey, KeyHasher
 from app.usecases.auditing import Auditor
 from app.usecases.keys import ApiKeys
-from fakes import FakeAuditTrail, FakeKeyStore
+from fake_keys import FakeKeyStore
+from fake_trail import FakeAuditTrail
 
 UNHEARD = Auditor(FakeAuditTrail())
 

@@ -17,7 +17,7 @@ from api_client import DocumentedClient, enroll, serving
 from app.api import route_stream
 from app.components import Components
 from fake_audio import MAGIC, FakeDecoder, clip
-from fakes import FakeAuditTrail
+from fake_trail import FakeAuditTrail
 from model.waveform import Waveform
 
 PATH = "ws://localhost/v1/speakers/alice/verify/stream"

@@ -12,7 +12,8 @@ import pytest
 import fake_audio
 from api_client import DocumentedClient, audio, enroll, problem, serving
 from fake_audio import LIKELIHOOD, N_EMBEDDING, clip
-from fakes import FakeGallery, FakeSpeakerStore
+from fake_gallery import FakeGallery
+from fake_store import FakeSpeakerStore
 from model.calibration import SideInformation
 from model.likelihood import Side
 

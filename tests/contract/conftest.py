@@ -10,7 +10,8 @@ import pytest
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_store import open_store
 from app.ports import Gallery, SpeakerStore
-from fakes import FakeGallery, FakeSpeakerStore
+from fake_gallery import FakeGallery
+from fake_store import FakeSpeakerStore
 from galleries import inverted
 from samples import ENCODER_ID, MASTER, N_EMBEDDING, TickingClock
 

@@ -20,7 +20,7 @@ from app.errors import SpeakerNotFound, StoreError
 from app.ports import SpeakerStore
 from app.records import DEFAULT_TENANT as ME
 from app.settings import Settings
-from fakes import FakeSpeakerStore
+from fake_store import FakeSpeakerStore
 from kept_stores import has, kept_store
 from model.fingerprint import Fingerprint
 from samples import ENCODER_ID, MASTER, TickingClock, create, new_enrollment

@@ -16,7 +16,7 @@ from app.adapters.faiss_gallery import FaissGallery
 from app.ports import Gallery
 from app.records import DEFAULT_TENANT as ME
 from app.records import Reference, ReferenceBatch
-from fakes import FakeGallery
+from fake_gallery import FakeGallery
 from galleries import SCORE_TOLERANCE, assert_alike, inverted
 from model.scoring import Embedding
 from samples import ENCODER_ID, N_EMBEDDING, batch, new_reference, numbers, random_embeddings, references

@@ -14,7 +14,7 @@ from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.faiss_index import N_SHARD_ROWS, Centroids, Numbers, TenantIndex
 from app.adapters.faiss_inverted import MIN_AGREEMENT, Found, Rows, find_centroids
 from app.records import DEFAULT_TENANT as ME
-from fakes import FakeGallery
+from fake_gallery import FakeGallery
 from galleries import Settled, assert_alike, families, look_everywhere, probes_of
 from model.scoring import Embedding
 from samples import ENCODER_ID, N_EMBEDDING, batch, new_reference, numbers, random_embeddings, references

@@ -14,7 +14,7 @@ from app.access import ApiKey
 from app.adapters.database import open_database
 from app.adapters.sql_keys import SqlKeyStore
 from app.ports import KeyStore
-from fakes import FakeKeyStore
+from fake_keys import FakeKeyStore
 from samples import MASTER
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from app.adapters.work_queue import ThreadWorkQueue
 from app.records import DEFAULT_TENANT, Clip, NewEnrollment
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
-from fakes import FakeSpeakerStore
+from fake_store import FakeSpeakerStore
 from model.bundle import load_bundle
 from model.calibration import Calibration, Ranges, Term
 from model.decision import QualityGate

@@ -18,7 +18,8 @@ from app.usecases.agreement import LOOK_AGAIN_S, LOOK_EVERY_S, Agreement
 from app.usecases.chores import every
 from app.usecases.gallery_sync import MAX_SETTLED_SINGLY, GallerySync
 from app.usecases.standing import StandingRule
-from fakes import FakeGallery, FakeSpeakerStore
+from fake_gallery import FakeGallery
+from fake_store import FakeSpeakerStore
 from samples import ENCODER_ID, create, enroll, new_enrollment, new_reference, random_embeddings
 
 RULE = StandingRule(ENCODER_ID, 4.0)

@@ -17,7 +17,9 @@ from app.usecases.auditing import Auditor
 from app.usecases.chores import every
 from app.usecases.expiry import N_AT_ONCE, Expiry
 from fake_audio import clip
-from fakes import FakeAuditTrail, FakeGallery, FakeSpeakerStore
+from fake_gallery import FakeGallery
+from fake_store import FakeSpeakerStore
+from fake_trail import FakeAuditTrail
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ENDED = {"purpose": "login", "given_at": "2020-01-01T00:00:00Z", "expires_at": "2020-02-01T00:00:00Z"}

@@ -13,7 +13,8 @@ from app.errors import KeyNotFound, SettingsError, StoreError, Unauthenticated
 from app.records import utc_now
 from app.usecases.auditing import Auditor
 from app.usecases.keys import ApiKeys
-from fakes import FakeAuditTrail, FakeKeyStore
+from fake_keys import FakeKeyStore
+from fake_trail import FakeAuditTrail
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UNHEARD = Auditor(FakeAuditTrail())

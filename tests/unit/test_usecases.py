@@ -21,7 +21,8 @@ from app.usecases.listening import Listener
 from app.usecases.speakers import new_speaker_id
 from app.usecases.standing import StandingRule
 from fake_audio import N_EMBEDDING, FakeEmbedder, clip
-from fakes import FakeGallery, FakeSpeakerStore
+from fake_gallery import FakeGallery
+from fake_store import FakeSpeakerStore
 from model.errors import CorruptAudio, InconsistentVoice, InvalidArgument
 from samples import ENCODER_ID, batch, new_enrollment, new_reference, numbers, random_embeddings
 

@@ -1,31 +1,20 @@
-"""SpeakerStore, KeyStore and Gallery in memory, held to the adapters' own contract tests."""
+"""A SpeakerStore in memory, held to the contract tests of the adapter."""
 
 from __future__ import annotations
 
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.access import ApiKey
-from app.audit import AuditEntry
-from app.errors import (
-    EnrollmentNotFound,
-    IdempotencyConflict,
-    ModelMismatch,
-    SpeakerExists,
-    SpeakerNotFound,
-    StoreError,
-)
+from app.errors import EnrollmentNotFound, IdempotencyConflict, ModelMismatch, SpeakerExists, SpeakerNotFound
 from app.ports import admit_any
 from app.records import (
-    Candidate,
     Enrolled,
     Enrollment,
     ErasedSpeaker,
@@ -44,7 +33,7 @@ from fake_fingerprints import FakeFingerprints
 from model.errors import InvalidArgument
 from model.quality import mean_snr_db
 from model.scoring import Embedding, reference, unit
-from samples import ENCODER_ID, N_EMBEDDING, TickingClock, batch
+from samples import TickingClock, batch
 
 
 @dataclass
@@ -299,126 +288,6 @@ class FakeSpeakerStore:
     ) -> None:
         if idempotency:
             self._answered[tenant, idempotency.key] = _Answered(idempotency.fingerprint, speaker_id, enrollment_ids)
-
-
-class FakeKeyStore:
-    """Fulfils `app.ports.KeyStore`."""
-
-    def __init__(self, is_shared: bool = False) -> None:
-        self.is_shared = is_shared
-        self._keys: dict[str, ApiKey] = {}
-
-    def load(self) -> tuple[ApiKey, ...]:
-        return tuple(self._keys.values())
-
-    def find(self, key_id: str) -> ApiKey | None:
-        return self._keys.get(key_id)
-
-    def add(self, key: ApiKey, ended: ApiKey | None = None) -> None:
-        self._keys[key.key_id] = key
-        if ended is not None:
-            self.end(ended)
-
-    def end(self, key: ApiKey) -> None:
-        known = self._keys[key.key_id]
-        self._keys[key.key_id] = replace(
-            known, expires_at=key.expires_at, revoked_at=known.revoked_at or key.revoked_at
-        )
-
-    def note_uses(self, used: Mapping[str, datetime]) -> None:
-        for key_id, used_at in used.items():
-            self._keys[key_id] = replace(self._keys[key_id], last_used_at=used_at)
-
-
-class FakeAuditTrail:
-    """Fulfils `app.ports.AuditTrail`."""
-
-    def __init__(self) -> None:
-        self.entries: list[AuditEntry] = []
-        self.synced: list[AuditEntry] = []
-        self.is_full = False
-
-    @property
-    def n_unwritten(self) -> int:
-        return 0
-
-    def require_room(self) -> None:
-        if self.is_full:
-            raise StoreError("The audit trail cannot be written.")
-
-    def write(self, entry: AuditEntry, *, is_synced: bool) -> None:
-        self.entries.append(entry)
-        if is_synced:
-            self.sync()
-
-    def sync(self) -> None:
-        self.synced = list(self.entries)
-
-
-class FakeGallery:
-    """Fulfils `app.ports.Gallery` by scoring everybody: the oracle of the others."""
-
-    def __init__(self, encoder_id: str = ENCODER_ID, n_embedding: int = N_EMBEDDING) -> None:
-        self.encoder_id = encoder_id
-        self._n_embedding = n_embedding
-        self._lock = threading.Lock()
-        self._changing = threading.Lock()
-        self._embeddings: dict[tuple[str, int], Embedding] = {}
-
-    def rebuild(self, batches: Iterable[ReferenceBatch]) -> None:
-        with self._changing:
-            new = {
-                (tenant, int(number)): self._checked(embedding)
-                for one in batches
-                for tenant, number, encoder_id, embedding in zip(
-                    one.tenants, one.numbers, one.encoder_ids, one.embeddings, strict=True
-                )
-                if encoder_id == self.encoder_id
-            }
-            with self._lock:
-                self._embeddings = new
-
-    def upsert(self, reference: Reference) -> None:
-        if reference.encoder_id != self.encoder_id:
-            raise ModelMismatch(f"The gallery holds references of encoder {self.encoder_id} only.")
-        embedding = self._checked(reference.embedding)
-        with self._changing, self._lock:
-            self._embeddings[reference.tenant, reference.number] = embedding
-
-    def remove(self, tenant: str, numbers: Iterable[int]) -> None:
-        with self._changing, self._lock:
-            for number in numbers:
-                self._embeddings.pop((tenant, number), None)
-
-    def search(self, tenant: str, embedding: Embedding, n_candidates: int) -> tuple[Candidate, ...]:
-        if n_candidates < 1:
-            raise ValueError(f"a search brings up at least 1 candidate; got {n_candidates}")
-        probe = self._checked(embedding).astype(np.float64)
-        with self._lock:
-            found = [
-                Candidate(number, float(np.clip(stored.astype(np.float64) @ probe, -1.0, 1.0)))
-                for (owner, number), stored in self._embeddings.items()
-                if owner == tenant
-            ]
-        return tuple(sorted(found, key=lambda found: (-found.score, found.number))[:n_candidates])
-
-    def size(self, tenant: str) -> int:
-        with self._lock:
-            return sum(owner == tenant for owner, _ in self._embeddings)
-
-    def numbers(self) -> Mapping[str, NDArray[np.int64]]:
-        with self._lock:
-            held = list(self._embeddings)
-        owners = {owner for owner, _ in held}
-        return {owner: np.array([number for own, number in held if own == owner]) for owner in owners}
-
-    def close(self) -> None:
-        """Nothing runs in the background."""
-
-    def _checked(self, embedding: Embedding) -> Embedding:
-        if embedding.shape != (self._n_embedding,):
-            raise ValueError(f"the gallery holds embeddings of shape ({self._n_embedding},); got {embedding.shape}")
-        return unit(embedding)
 
 
 def _conflict(idempotency: Idempotency | None) -> IdempotencyConflict:
