@@ -87,7 +87,7 @@ class _Stream:
         self._caller = caller
         self._speaker_id = speaker_id
         self._look: asyncio.Task[StreamLook | None] | None = None
-        self._looked_at = 0.0
+        self._looked_at = 0.0  # seconds of sound, or bytes of a file
 
     async def run(self) -> StreamLook:
         """The final look. Raises VouchError, or Left."""
@@ -134,9 +134,8 @@ class _Stream:
         return look if look is not None and look.is_final else None
 
     def _is_due(self, audio: StreamedAudio) -> bool:
-        so_far, least = audio.duration_s, LOOK_EVERY_S
-        if so_far is None:
-            so_far, least = audio.n_bytes, 1  # a file comes in pieces of about that length
+        # A file comes in pieces of about that length.
+        so_far, least = (audio.n_bytes, 1) if audio.duration_s is None else (audio.duration_s, LOOK_EVERY_S)
         is_due = so_far - self._looked_at >= least
         if is_due:
             self._looked_at = so_far
