@@ -18,6 +18,7 @@ from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
 from app.adapters.erasures import open_erasures
 from app.adapters.faiss_gallery import FaissGallery
+from app.adapters.postgres import PostgresLimits
 from app.adapters.sealing import Sealer
 from app.adapters.sql_keys import SqlKeyStore
 from app.adapters.sql_secrets import Secrets, open_master_key, open_secrets
@@ -128,7 +129,7 @@ def open_keys(settings: Settings) -> Iterator[ApiKeys]:
     """The keys alone, for a command. Raises StoreInUse where a service has the database."""
     _make_data_dir(settings)
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
-    database = open_database(settings.store_url, master)
+    database = open_database(settings.store_url, master, _limits(settings))
     try:
         secrets = open_secrets(database, master)
         yield _keys(database, secrets, _trail(secrets, settings))
@@ -141,7 +142,7 @@ def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys, AuditFile
     without whoever was erased before.
     """
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
-    database = open_database(settings.store_url, master)
+    database = open_database(settings.store_url, master, _limits(settings))
     try:
         secrets = open_secrets(database, master)
         trail = _trail(secrets, settings)
@@ -155,6 +156,10 @@ def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys, AuditFile
     except BaseException:
         database.close()
         raise
+
+
+def _limits(settings: Settings) -> PostgresLimits:
+    return PostgresLimits(settings.database_pool, settings.database_timeout_s)
 
 
 def _keys(database: Database, secrets: Secrets, trail: AuditTrail) -> ApiKeys:

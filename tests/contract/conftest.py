@@ -15,13 +15,16 @@ from galleries import inverted
 from samples import ENCODER_ID, MASTER, N_EMBEDDING, TickingClock
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SpeakerStore]:
     opened: SpeakerStore
-    if request.param == "sqlite":
-        opened = open_store(f"sqlite:///{tmp_path}/vouch.db", MASTER, clock=TickingClock())
-    else:
+    if request.param == "memory":
         opened = FakeSpeakerStore(TickingClock())
+    else:
+        url = f"sqlite:///{tmp_path}/vouch.db"
+        if request.param == "postgres":
+            url = request.getfixturevalue("postgres_url")
+        opened = open_store(url, MASTER, clock=TickingClock())
     yield opened
     opened.close()
 
