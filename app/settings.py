@@ -88,7 +88,7 @@ class Settings(BaseModel):
         "`vouch.db` in the data directory, for one process.",
     )
     database_pool: int = Field(
-        16, ge=1, le=1000, description="Connections to PostgreSQL that one replica may hold at once."
+        16, ge=2, le=1000, description="Connections to PostgreSQL that one replica may hold at once."
     )
     database_timeout_s: Finite = Field(
         10.0,

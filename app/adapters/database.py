@@ -93,6 +93,17 @@ class Database:
         if self._wiper:
             self._wiper.wipe(traces)
 
+    @contextmanager
+    def without_transaction(self) -> Iterator[Connection]:
+        """A connection to PostgreSQL on which each statement stands for itself, closed afterwards with all that was set on it.
+
+        Raises StoreError.
+        """
+        with named_errors("The database cannot be used"), self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
+            yield connection
+
     def rewrite_if_owed(self) -> None:
         """Where an erasure was cut short, before anybody else comes: what it erased is known no more."""
         if self._wiper:
