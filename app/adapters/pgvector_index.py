@@ -9,10 +9,13 @@ import logging
 import threading
 import time
 
-from sqlalchemy import Connection, func, select, text
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import Connection, Index, MetaData, cast, func, select, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import CreateIndex, DropIndex
 
 from app.adapters.database import Database
+from app.adapters.pgvector_references import references
 from app.errors import StoreError
 
 _log = logging.getLogger("vouch")
@@ -50,34 +53,43 @@ class IndexMaker:
             _log.error("the index of the references was not made, and everybody is scanned: %s", error)
 
     def _make_if_missing(self, connection: Connection) -> None:
-        name = f"ix_speaker_references_{self._encoder_id}"
+        index = vector_index(self._encoder_id, self._n_embedding)
         found = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
-        is_valid = connection.execute(found, {"name": f'"{name}"'}).scalar()
+        is_valid = connection.execute(found, {"name": f'"{index.name}"'}).scalar()
         if is_valid:
             return
         if is_valid is not None:
-            # Whoever was making it was killed.
-            connection.execute(text(f'DROP INDEX "{name}"'))
+            connection.execute(DropIndex(index))  # whoever was making it was killed
         began_s = time.monotonic()
-        connection.execute(text("SET statement_timeout = 0"))
-        connection.execute(text("SET lock_timeout = 0"))
-        connection.execute(
-            text(
-                "SELECT set_config('maintenance_work_mem', :kb, false) FROM pg_settings "
-                "WHERE name = 'maintenance_work_mem' AND setting::bigint < :kb ::bigint"
-            ),
-            {"kb": str(1024 * _MEMORY_MB)},
-        )
-        make = text(
-            f'CREATE INDEX CONCURRENTLY "{name}" ON speaker_references '
-            f"USING hnsw ((embedding::halfvec({self._n_embedding})) halfvec_ip_ops) WHERE encoder_id = '{self._encoder_id}'"
-        )
+        for name in ("statement_timeout", "lock_timeout"):
+            connection.execute(select(func.set_config(name, "0", False)))
+        connection.execute(_TAKE_MEMORY, {"kb": 1024 * _MEMORY_MB})
         try:
-            connection.execute(make)
+            connection.execute(CreateIndex(index))
         except OperationalError as error:
-            # Workers share memory that a container may have little of; one process needs none.
-            _log.warning("the index of the references is made by one process: %s", error.__cause__)
-            connection.execute(text(f'DROP INDEX IF EXISTS "{name}"'))
-            connection.execute(text("SET max_parallel_maintenance_workers = 0"))
-            connection.execute(make)
+            # Workers share memory, of which a container may have little; one process needs none.
+            _log.warning("the index of the references is made by one process, not by several: %s", error.__cause__)
+            connection.execute(DropIndex(index, if_exists=True))
+            connection.execute(select(func.set_config("max_parallel_maintenance_workers", "0", False)))
+            connection.execute(CreateIndex(index))
         _log.info("made the index of the references in %.0f s", time.monotonic() - began_s)
+
+
+_TAKE_MEMORY = text(
+    "SELECT set_config(name, CAST(CAST(:kb AS bigint) AS text), false) FROM pg_settings "
+    "WHERE name = 'maintenance_work_mem' AND CAST(setting AS bigint) < CAST(:kb AS bigint)"
+)
+
+
+def vector_index(encoder_id: str, n_embedding: int) -> Index:
+    """Made, and dropped, beside whoever writes."""
+    # A table of its own to hang on: the index is not part of what makes the table.
+    columns = references.to_metadata(MetaData()).c
+    return Index(
+        f"ix_speaker_references_{encoder_id}",
+        cast(columns.embedding, HALFVEC(n_embedding)).label("vector"),
+        postgresql_using="hnsw",
+        postgresql_ops={"vector": "halfvec_ip_ops"},
+        postgresql_where=columns.encoder_id == encoder_id,
+        postgresql_concurrently=True,
+    )
