@@ -50,7 +50,7 @@ class LocalVoices:
     def start(self) -> None:
         """Nobody whose consent ended is found, and everybody else is."""
         self._use_cases.expiry()
-        self._use_cases.sync.rebuild()
+        self._use_cases.sync.start()
 
     def compare(self, audio_a: bytes, audio_b: bytes, operating_point: str | None) -> schemas.VerificationAnswer:
         self._check(audio_a, "audio_a")

@@ -17,14 +17,15 @@ from app.adapters.database import Database, is_sealed, open_database
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
 from app.adapters.erasures import open_erasures
-from app.adapters.faiss_gallery import FaissGallery
+from app.adapters.galleries import open_gallery
+from app.adapters.postgres import PostgresLimits
 from app.adapters.sealing import Sealer
 from app.adapters.sql_keys import SqlKeyStore
 from app.adapters.sql_secrets import Secrets, open_master_key, open_secrets
 from app.adapters.sql_store import SqlSpeakerStore
 from app.adapters.work_queue import ThreadWorkQueue
 from app.errors import SettingsError
-from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, ReferenceChanges, SpeakerStore, WorkQueue
 from app.records import DEFAULT_TENANT, ModelFacts, utc_now
 from app.settings import Settings, is_loopback
 from app.usecases.auditing import Auditor
@@ -57,6 +58,8 @@ class Components:
     facts: ModelFacts
     keys: ApiKeys
     trail: AuditTrail
+    changes: ReferenceChanges | None = None
+    """Where other processes have the store too, and the gallery is each one's own."""
 
     def use_cases(self, settings: Settings) -> UseCases:
         """Raises UnknownOperatingPoint where the bundle lacks the default one."""
@@ -70,6 +73,7 @@ class Components:
             judge=_judge(settings, self.facts.likelihood, self.facts.operating_points),
             keys=self.keys,
             trail=self.trail,
+            changes=self.changes,
             enroll_min_speech_s=settings.enroll_min_speech_s,
             enroll_min_llr=settings.enroll_min_llr,
             embeddings_enabled=settings.embeddings_enabled,
@@ -97,18 +101,19 @@ def build(settings: Settings) -> Components:
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
     _make_data_dir(settings)
-    store, keys, trail = _open_store(settings)
+    kept = _open_store(settings, bundle)
     n_threads = N_THREADS_PER_WORKER * settings.workers
     return Components(
         decoder=DecoderPool(DecodingLimits(max_duration_s=settings.max_audio_s), n_threads),
         assessor=assessor,
         embedder=embedder,
-        store=store,
-        gallery=FaissGallery(bundle.encoder_id, bundle.n_embedding, settings.gallery_exact_up_to),
+        store=kept.store,
+        gallery=kept.gallery,
         work=ThreadWorkQueue(n_threads, settings.queue_size, settings.max_wait_s),
         facts=_facts(bundle, embedder),
-        keys=keys,
-        trail=trail,
+        keys=kept.keys,
+        trail=kept.trail,
+        changes=kept.changes,
     )
 
 
@@ -128,7 +133,7 @@ def open_keys(settings: Settings) -> Iterator[ApiKeys]:
     """The keys alone, for a command. Raises StoreInUse where a service has the database."""
     _make_data_dir(settings)
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
-    database = open_database(settings.store_url, master)
+    database = open_database(settings.store_url, master, _limits(settings))
     try:
         secrets = open_secrets(database, master)
         yield _keys(database, secrets, _trail(secrets, settings))
@@ -136,25 +141,44 @@ def open_keys(settings: Settings) -> Iterator[ApiKeys]:
         database.close()
 
 
-def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys, AuditFiles]:
+@dataclass(frozen=True)
+class _Kept:
+    """What lies in the database, and what follows it."""
+
+    store: SqlSpeakerStore
+    gallery: Gallery
+    changes: ReferenceChanges | None
+    keys: ApiKeys
+    trail: AuditFiles
+
+
+def _open_store(settings: Settings, bundle: Bundle) -> _Kept:
     """With its secrets, which must be readable, and the keys that the address asks for, before anything is served; and
     without whoever was erased before.
     """
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
-    database = open_database(settings.store_url, master)
+    database = open_database(settings.store_url, master, _limits(settings))
     try:
         secrets = open_secrets(database, master)
         trail = _trail(secrets, settings)
         keys = _keys(database, secrets, trail)
         _require_keys_beyond_loopback(keys, settings)
         erasures = open_erasures(database, secrets, settings)
-        store = SqlSpeakerStore(database, Sealer(master), erasures, n_kept_fingerprints=settings.replay_kept_clips)
+        sealer = Sealer(master)
+        opened = open_gallery(settings, database, sealer, bundle.encoder_id, bundle.n_embedding)
+        store = SqlSpeakerStore(
+            database, sealer, erasures, opened.follower, n_kept_fingerprints=settings.replay_kept_clips
+        )
         if not settings.replay_kept_clips:
             store.fingerprints.remove_all()
-        return store, keys, trail
+        return _Kept(store, opened.gallery, opened.changes, keys, trail)
     except BaseException:
         database.close()
         raise
+
+
+def _limits(settings: Settings) -> PostgresLimits:
+    return PostgresLimits(settings.database_pool, settings.database_timeout_s)
 
 
 def _keys(database: Database, secrets: Secrets, trail: AuditTrail) -> ApiKeys:

@@ -109,7 +109,7 @@ def from_environment() -> FastAPI:
 def _start(settings: Settings, components: Components) -> Service:
     use_cases = components.use_cases(settings)
     use_cases.expiry()  # nobody whose consent ended while the service was down is found again
-    use_cases.sync.rebuild()
+    use_cases.sync.start()
     if settings.allow_keyless and not use_cases.keys.are_required:
         log.warning(
             "VOUCH_ALLOW_KEYLESS is set: whoever reaches %s:%d may enrol, verify and erase.",

@@ -13,6 +13,8 @@ from app.access import ApiKey
 from app.audit import AuditEntry
 from app.records import (
     Candidate,
+    ChangedReferences,
+    ChangesMark,
     Enrolled,
     Enrollment,
     ErasedSpeaker,
@@ -206,6 +208,13 @@ class Gallery(Protocol):
         """Whose embeddings it holds, and no others."""
         ...
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the store's own transactions keep it, in the database: then nothing fills it at a start, or tells it what
+        was changed.
+        """
+        ...
+
     def rebuild(self, batches: Iterable[ReferenceBatch]) -> None:
         """Replaces everything. Of a speaker who comes twice, the last reference stays."""
         ...
@@ -231,6 +240,22 @@ class Gallery(Protocol):
 
     def close(self) -> None:
         """Ends what runs in the background."""
+        ...
+
+
+class ReferenceChanges(Protocol):
+    """Whose references were changed, by any process that has the store. Raises StoreError."""
+
+    def now(self) -> ChangesMark:
+        """Every change before it can be seen in the store."""
+        ...
+
+    def since(self, mark: ChangesMark) -> ChangedReferences | None:
+        """None where that was too long ago."""
+        ...
+
+    def prune(self) -> None:
+        """Forgets those that were too long ago."""
         ...
 
 

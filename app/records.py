@@ -78,6 +78,25 @@ class SpeakerKey(NamedTuple):
 
 
 @dataclass(frozen=True)
+class ChangesMark:
+    """How far somebody has read what was changed."""
+
+    transaction: int
+    """The oldest that was not over."""
+    told: frozenset[int] = frozenset()
+    """Numbers of the changes from there on that were read already."""
+
+
+@dataclass(frozen=True)
+class ChangedReferences:
+    """Of all tenants."""
+
+    speakers: frozenset[SpeakerKey]
+    mark: ChangesMark
+    """From where on to ask the next time."""
+
+
+@dataclass(frozen=True)
 class Enrollment:
     enrollment_id: str
     speaker_id: str

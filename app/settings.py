@@ -83,7 +83,25 @@ class Settings(BaseModel):
     )
     data_dir: Path = Field(Path("data"), description="Where the embedded store and everything else it writes live.")
     database_url: str | None = Field(
-        None, description="Any SQLAlchemy URL. Without one: SQLite, `vouch.db` in the data directory."
+        None,
+        description="`postgresql+psycopg://user:password@host/database`, for any number of replicas. Without one: SQLite, "
+        "`vouch.db` in the data directory, for one process.",
+    )
+    database_pool: int = Field(
+        16, ge=2, le=1000, description="Connections to PostgreSQL that one replica may hold at once."
+    )
+    database_timeout_s: Finite = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="Longest that PostgreSQL may take for a connection, a lock or a statement, in seconds; past it callers "
+        "get 503.",
+    )
+    gallery: Literal["auto", "pgvector", "faiss"] = Field(
+        "auto",
+        description="Where identification searches: `pgvector`, in PostgreSQL, where the references then lie unsealed; "
+        "`faiss`, in the memory of each replica, all of them sealed in the database; `auto`, pgvector on PostgreSQL and FAISS on "
+        "SQLite.",
     )
     master_key: SecretStr | None = Field(
         None,

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 
 import signals
-from model.framing import _page_checksum
+from model.framing import page_checksum
 
 _MARKS = (
     *(
@@ -178,5 +178,5 @@ def _mend_pages(data: bytearray) -> None:
         stop = body + sum(data[start + 27 : body])
         page = bytes(data[start:stop])
         if len(page) >= 27:
-            data[start + 22 : start + 26] = _page_checksum(page).to_bytes(4, "little")
+            data[start + 22 : start + 26] = page_checksum(page).to_bytes(4, "little")
         start += 4

@@ -9,7 +9,7 @@ import numpy as np
 
 import signals
 from model.errors import AudioError, AudioTooLong, CorruptAudio, UnsupportedAudio
-from model.framing import _page_checksum
+from model.framing import page_checksum
 
 Bomb = tuple[Callable[[], bytes], type[AudioError]]
 _PCM = bytes(32_000)
@@ -41,7 +41,7 @@ def _endless_ogg(*, granule: int | None) -> bytes:
         page[18:22] = struct.pack("<I", number)
         if granule is not None:
             page[6:14] = struct.pack("<q", granule)
-        page[22:26] = _page_checksum(bytes(page)).to_bytes(4, "little")
+        page[22:26] = page_checksum(bytes(page)).to_bytes(4, "little")
         out += page
     return out
 

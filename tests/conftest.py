@@ -5,11 +5,12 @@ A skip is quiet, so a typing error in a path could leave the service's central c
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
 from hypothesis import settings
+from postgres_server import PostgresServer, postgres_server
 
 settings.register_profile("untimed", deadline=None)  # whether a machine is busy says nothing about the code
 settings.load_profile("untimed")
@@ -48,3 +49,17 @@ def _judged(report: AnyReport, config: pytest.Config) -> AnyReport:
             report.outcome = "failed"
             report.longrepr = f"--require-voices: {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real server with pgvector, started by the first test that needs it."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """Of an empty database."""
+    with postgres.database() as url:
+        yield url

@@ -19,6 +19,7 @@ class FakeGallery:
 
     def __init__(self, encoder_id: str = ENCODER_ID, n_embedding: int = N_EMBEDDING) -> None:
         self.encoder_id = encoder_id
+        self.is_kept = False
         self._n_embedding = n_embedding
         self._lock = threading.Lock()
         self._changing = threading.Lock()

@@ -1,17 +1,31 @@
-"""Galleries of FAISS for tests, voices to put into them, and what it takes for two answers to be alike."""
+"""Galleries of FAISS and pgvector for tests, voices to put into them, and what it takes for two answers to be alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 
 import numpy as np
+from sqlalchemy import delete, text
 
+from app.adapters.database import Database, open_database
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.faiss_index import Centroids
 from app.adapters.faiss_inverted import Found, Rows
+from app.adapters.gallery_choice import choose_gallery
+from app.adapters.pgvector_gallery import PgvectorGallery
+from app.adapters.pgvector_references import make_references
+from app.adapters.postgres_tables import deployment
+from app.adapters.tables import speakers
 from app.records import Candidate, Reference, ReferenceBatch
 from model.scoring import Embedding, unit
-from samples import ENCODER_ID, numbers
+from samples import ENCODER_ID, MASTER, N_EMBEDDING, batch, numbers
+
+PLANT = text(
+    "INSERT INTO speakers (seq, tenant, speaker_id, metadata, data_key, created_at, updated_at) "
+    "SELECT number, tenant, 'speaker ' || number, '{}', '', now(), now() "
+    "FROM unnest(CAST(:tenants AS text[]), CAST(:numbers AS bigint[])) AS one (tenant, number) ON CONFLICT DO NOTHING"
+)
 
 SCORE_TOLERANCE = 2.0**-11
 """float16 keeps 11 bits, so each product of a cosine is off by this share of itself at most, and the products' absolute
@@ -43,6 +57,43 @@ def look_everywhere(rows: Callable[[], Rows], n_rows: int, proceed: Callable[[],
 def inverted(n_embedding: int) -> Settled:
     """Inverted from the third speaker of a tenant on, and exact all the same."""
     return Settled(ENCODER_ID, n_embedding, exact_up_to=2, find=look_everywhere)
+
+
+class Planted(PgvectorGallery):
+    """Whoever is put into it has a row of a speaker, without which PostgreSQL keeps no reference."""
+
+    def rebuild(self, batches: Iterable[ReferenceBatch]) -> None:
+        super().rebuild(map(self._plant, batches))
+
+    def upsert(self, reference: Reference) -> None:
+        self._plant(batch([reference]))
+        super().upsert(reference)
+
+    def _plant(self, batch: ReferenceBatch) -> ReferenceBatch:
+        with self._database.writing() as connection:
+            connection.execute(PLANT, {"tenants": list(batch.tenants), "numbers": batch.numbers.tolist()})
+        return batch
+
+
+@contextmanager
+def postgres_database(url: str) -> Iterator[Database]:
+    """With a table of references, in which there is nobody."""
+    with closing(open_database(url, MASTER)) as database:
+        with database.writing() as connection:
+            make_references(connection)
+        yield database
+
+
+def planted(database: Database, exact_up_to: int) -> Planted:
+    """Empty. Who was in the database is no more."""
+    with database.writing() as connection:
+        connection.execute(delete(speakers))
+        connection.execute(delete(deployment))
+        choose_gallery(connection, "pgvector")
+    gallery = Planted(database, ENCODER_ID, N_EMBEDDING, min_speech_s=0.0, exact_up_to=exact_up_to)
+    gallery.rebuild([])
+    gallery.wait()
+    return gallery
 
 
 def families(seed: int, n: int, n_embedding: int = 192, n_families: int = 16) -> Embedding:

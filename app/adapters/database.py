@@ -18,6 +18,7 @@ from app.adapters.database_lock import DatabaseLock
 from app.adapters.engine import make_engine, parse_url, writing
 from app.adapters.files import sync_folder
 from app.adapters.master_key import MasterKey
+from app.adapters.postgres import DEFAULT_LIMITS, PostgresLimits, take_migration_lock
 from app.adapters.readers_writer_lock import ReadersWriterLock
 from app.adapters.tables import secrets
 from app.adapters.traces import Traces
@@ -92,6 +93,17 @@ class Database:
         if self._wiper:
             self._wiper.wipe(traces)
 
+    @contextmanager
+    def without_transaction(self) -> Iterator[Connection]:
+        """A connection to PostgreSQL on which each statement stands for itself, closed afterwards with all that was set on it.
+
+        Raises StoreError.
+        """
+        with named_errors("The database cannot be used"), self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
+            yield connection
+
     def rewrite_if_owed(self) -> None:
         """Where an erasure was cut short, before anybody else comes: what it erased is known no more."""
         if self._wiper:
@@ -105,8 +117,9 @@ class Database:
             self._lock.release()
 
 
-def open_database(database_url: str, master: MasterKey) -> Database:
-    """Makes the database where there is none, and brings its schema to the newest revision, sealing what was not.
+def open_database(database_url: str, master: MasterKey, limits: PostgresLimits = DEFAULT_LIMITS) -> Database:
+    """Makes the database where there is none, and brings its schema to the newest revision, sealing what was not. Replicas
+    that start at once do so one after the other.
 
     Raises StoreError where the URL cannot be used, another process owns an embedded database, that is damaged, or a
     migration fails.
@@ -118,7 +131,7 @@ def open_database(database_url: str, master: MasterKey) -> Database:
             if lock:
                 _require_sound(url)
             migrate(url, master)
-        database = Database(make_engine(url), lock)
+        database = Database(make_engine(url, limits), lock)
         database.rewrite_if_owed()
     except BaseException:
         if lock:
@@ -226,6 +239,8 @@ def migrate(url: URL, master: MasterKey, migrations: Path = MIGRATIONS, revision
     engine = make_engine(url, foreign_keys=False)
     try:
         with writing(engine).begin() as connection:
+            if connection.dialect.name == "postgresql":
+                take_migration_lock(connection)
             config.attributes["connection"] = connection
             config.attributes["master"] = master  # for the revision that seals
             command.upgrade(config, revision)

@@ -1,4 +1,4 @@
-"""A database URL -> a SQLAlchemy engine. How SQLite is set up is all here; other databases are used as they come.
+"""A database URL -> a SQLAlchemy engine. How SQLite is set up is all here; PostgreSQL, in `postgres.py`.
 
 SQLite runs in rollback-journal mode: the versions in common Pythons can corrupt a write-ahead log.
 """
@@ -9,6 +9,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 
+from app.adapters.postgres import DEFAULT_LIMITS, PostgresLimits
 from app.errors import StoreError
 
 _SQLITE_PRAGMAS = (
@@ -42,24 +43,23 @@ def parse_url(database_url: str) -> URL:
     return url
 
 
-def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
-    """An engine that connects at its first use. Raises StoreError where the database's driver is not installed.
+def make_engine(url: URL, limits: PostgresLimits = DEFAULT_LIMITS, *, foreign_keys: bool = True) -> Engine:
+    """An engine that connects at its first use. Raises StoreError where the database is neither of the two.
 
-    `foreign_keys` may be False on SQLite only, for migrations.
+    `limits` are PostgreSQL's. `foreign_keys` may be False on SQLite only, for migrations.
     """
     is_sqlite = url.get_backend_name() == "sqlite"
-    try:
-        engine = create_engine(
-            url,
-            # Messages of failed statements would otherwise carry names and embeddings into logs.
-            hide_parameters=True,
-            pool_pre_ping=not is_sqlite,
-        )
-    except ModuleNotFoundError as error:
+    if not is_sqlite and url.drivername != "postgresql+psycopg":
         raise StoreError(
-            f"The database {url.render_as_string()} needs the Python package {error.name}, which is not installed. "
-            f"Install it with `pip install {error.name}`."
-        ) from error
+            f"The database {url.render_as_string()} is of a kind that Vouch does not know. Set VOUCH_DATABASE_URL to "
+            "postgresql+psycopg://user:password@host/database, or unset it for SQLite."
+        )
+    engine = create_engine(
+        url,
+        # Messages of failed statements would otherwise carry names and embeddings into logs.
+        hide_parameters=True,
+        **({} if is_sqlite else limits.engine_arguments()),
+    )
     if is_sqlite:
         _set_up_sqlite(engine, (*_SQLITE_PRAGMAS, f"foreign_keys={'ON' if foreign_keys else 'OFF'}"))
     return engine

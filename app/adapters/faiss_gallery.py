@@ -10,10 +10,10 @@ import numpy as np
 from app.adapters.faiss_index import Everything, Numbers, TenantIndex
 from app.adapters.faiss_inverted import FindCentroids, find_centroids
 from app.adapters.faiss_regrouping import Regrouping
+from app.adapters.gallery_checks import GalleryChecks
 from app.adapters.readers_writer_lock import ReadersWriterLock
-from app.errors import ModelMismatch
 from app.records import Candidate, Reference, ReferenceBatch
-from model.scoring import Embedding, unit
+from model.scoring import Embedding
 
 DEFAULT_EXACT_UP_TO = 1_000_000
 _N_REMOVED_AT_ONCE = 1024
@@ -36,8 +36,7 @@ class FaissGallery:
         """Beyond `exact_up_to` references of one tenant, an inverted index is built in the background where `find` finds
         centroids that are worth it.
         """
-        self._encoder_id = encoder_id
-        self._n_embedding = n_embedding
+        self._checks = GalleryChecks(encoder_id, n_embedding)
         self._tenants: dict[str, TenantIndex] = {}
         # Held by a search for one shard at a time, so that a change waits for a millisecond and not for a whole scan.
         self._lock = ReadersWriterLock()
@@ -47,7 +46,11 @@ class FaissGallery:
 
     @property
     def encoder_id(self) -> str:
-        return self._encoder_id
+        return self._checks.encoder_id
+
+    @property
+    def is_kept(self) -> bool:
+        return False
 
     def rebuild(self, batches: Iterable[ReferenceBatch]) -> None:
         """Replaces everything, at once; searches find the old references until then.
@@ -76,12 +79,7 @@ class FaissGallery:
 
     def upsert(self, reference: Reference) -> None:
         """Raises ModelMismatch for another encoder's reference, ValueError for one that cannot be scored."""
-        if reference.encoder_id != self._encoder_id:
-            raise ModelMismatch(
-                f"The reference of speaker {reference.speaker_id!r} is of encoder {reference.encoder_id}, and the "
-                f"gallery holds those of {self._encoder_id}. Enrol the speaker with the encoder that is loaded."
-            )
-        embedding = self._checked(reference.embedding)
+        embedding = self._checks.reference(reference).embedding
         with self._changing:
             self._regrouping.note(reference.tenant, {reference.number: embedding})
             with self._lock.writing():
@@ -109,7 +107,7 @@ class FaissGallery:
         """Raises ValueError for an embedding that cannot be scored."""
         if n_candidates < 1:
             raise ValueError(f"a search brings up at least 1 candidate; got {n_candidates}")
-        embedding = self._checked(embedding)
+        embedding = self._checks.embedding(embedding)
         # An index that is replaced meanwhile stays as it was: the answer is that of the moment of replacing.
         with self._lock.reading():
             index = self._tenants.get(tenant)
@@ -150,13 +148,11 @@ class FaissGallery:
 
     def _by_tenant(self, batch: ReferenceBatch) -> Iterable[tuple[str, Numbers, Embedding]]:
         """The rows of this gallery's encoder, at least one a tenant, checked."""
-        ours = batch.chosen(batch.is_of(self._encoder_id))
-        if not len(ours):
-            return
-        if ours.embeddings.shape[1:] != (self._n_embedding,):
-            raise ValueError(self._wrong_shape(ours.embeddings.shape[1:]))
-        embeddings = _checked_units(ours.embeddings)
+        ours = self._checks.batch(batch)
+        embeddings = ours.embeddings
         tenants = list(dict.fromkeys(ours.tenants))
+        if not tenants:
+            return
         if len(tenants) == 1:
             yield tenants[0], ours.numbers, embeddings
             return
@@ -174,20 +170,5 @@ class FaissGallery:
 
     def _index_of(self, tenants: dict[str, TenantIndex], tenant: str) -> TenantIndex:
         if tenant not in tenants:
-            tenants[tenant] = TenantIndex(self._n_embedding, Everything())
+            tenants[tenant] = TenantIndex(self._checks.n_embedding, Everything())
         return tenants[tenant]
-
-    def _checked(self, embedding: Embedding) -> Embedding:
-        """As a unit embedding. FAISS itself takes NaN without a word and never finds it again."""
-        if embedding.shape != (self._n_embedding,):
-            raise ValueError(self._wrong_shape(embedding.shape))
-        return unit(embedding)
-
-    def _wrong_shape(self, shape: tuple[int, ...]) -> str:
-        return f"the gallery holds embeddings of shape ({self._n_embedding},); got one of shape {shape}"
-
-
-def _checked_units(embeddings: Embedding) -> Embedding:
-    """`unit`, for many that should be so already: they are not scaled again. Raises ValueError as it does."""
-    squares = np.einsum("ij,ij->i", embeddings, embeddings)
-    return embeddings if np.all(np.abs(squares - 1) < 1e-5) else unit(embeddings)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps, sql_traces
 from app.adapters.database import Database, open_database
 from app.adapters.erasures import UNLOGGED, Erasures
+from app.adapters.followers import NO_FOLLOWER, Follower
 from app.adapters.master_key import MasterKey
 from app.adapters.sealing import Sealer
 from app.adapters.sql_fingerprints import SqlFingerprints
@@ -63,6 +64,7 @@ class SqlSpeakerStore:
         database: Database,
         sealer: Sealer,
         erasures: Erasures = UNLOGGED,
+        follower: Follower = NO_FOLLOWER,
         *,
         n_kept_fingerprints: int = 50,
         clock: Callable[[], datetime] = utc_now,
@@ -70,6 +72,7 @@ class SqlSpeakerStore:
         self._database = database
         self._sealer = sealer
         self._erasures = erasures
+        self._follower = follower
         self._clock = clock
         self.fingerprints = SqlFingerprints(database, sealer, n_kept_fingerprints, clock)
 
@@ -154,6 +157,7 @@ class SqlSpeakerStore:
             sql_traces.add_speaker(traces, connection, number)
             # Enrollments, fingerprints and idempotency rows go with it: their foreign keys cascade.
             connection.execute(delete(speakers).where(speakers.c.seq == number))
+            self._follower.changed(connection, tenant, number)
         self.fingerprints.forget(number)
         return number
 
@@ -174,6 +178,7 @@ class SqlSpeakerStore:
                 noted.speaker(connection, row.seq, now)
                 sql_traces.add_speaker(traces, connection, row.seq)
                 connection.execute(delete(speakers).where(speakers.c.seq == row.seq))
+                self._follower.changed(connection, row.tenant, row.seq)
         for row in found:
             self.fingerprints.forget(row.seq)
         return tuple(ErasedSpeaker(*row) for row in found)
@@ -207,6 +212,7 @@ class SqlSpeakerStore:
             self.fingerprints.add_enrolled(connection, number, ids, enrollments, seal, now)
             sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=now)
             sql_idempotency.remember(connection, tenant, number, idempotency, ids, now)
+            self._follower.changed(connection, tenant, number)
             return sql_steps.read_enrolled(connection, tenant, speaker_id, ids)
 
         return self._write(work)
@@ -246,6 +252,7 @@ class SqlSpeakerStore:
                     "those there are."
                 )
             noted.enrollment(connection, tenant, enrollment_id, now)
+            self._follower.changed(connection, tenant, number)
         return number
 
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:

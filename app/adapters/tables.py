@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     DateTime,
     Dialect,
@@ -72,10 +73,13 @@ METADATA = MetaData(
     }
 )
 
+# SQLite numbers rows by itself in a column of this very name only; its integers have 8 bytes anyway.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
 speakers = Table(
     "speakers",
     METADATA,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Number, primary_key=True, autoincrement=True),
     Column("tenant", String, nullable=False),
     Column("speaker_id", String, nullable=False),
     Column("display_name", String),
@@ -96,7 +100,7 @@ speakers = Table(
 enrollments = Table(
     "enrollments",
     METADATA,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Number, primary_key=True, autoincrement=True),
     Column("tenant", String, nullable=False),
     Column("enrollment_id", String, nullable=False),
     Column("speaker_id", String, nullable=False),
@@ -124,7 +128,7 @@ idempotency = Table(
     Column("key", String, primary_key=True),
     Column("fingerprint", String, nullable=False),
     # Not the speaker's id: what is left of an answer must not name anybody.
-    Column("speaker_seq", Integer, nullable=False),
+    Column("speaker_seq", Number, nullable=False),
     # NULL where the key made a speaker; a list where it enrolled clips.
     Column("enrollment_ids", JSON(none_as_null=True)),
     Column("created_at", UtcDateTime, nullable=False),
@@ -135,10 +139,10 @@ idempotency = Table(
 fingerprints = Table(
     "fingerprints",
     METADATA,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("speaker_seq", Integer, nullable=False),
+    Column("seq", Number, primary_key=True, autoincrement=True),
+    Column("speaker_seq", Number, nullable=False),
     # NULL for a clip that was verified or identified.
-    Column("enrollment_seq", Integer),
+    Column("enrollment_seq", Number),
     # By the speaker's key.
     Column("sealed", LargeBinary, nullable=False),
     Column("heard_at", UtcDateTime, nullable=False),
@@ -168,7 +172,7 @@ erasures = Table(
 api_keys = Table(
     "api_keys",
     METADATA,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Number, primary_key=True, autoincrement=True),
     Column("key_id", String, nullable=False),
     Column("name", String, nullable=False),
     Column("tenant", String, nullable=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, SpeakerStore, WorkQueue
+from app.ports import Assessor, AuditTrail, Decoder, Embedder, Gallery, ReferenceChanges, SpeakerStore, WorkQueue
 from app.usecases.agreement import Agreement
 from app.usecases.auditing import Auditor
 from app.usecases.compare import Compare
@@ -57,6 +57,7 @@ def assemble(
     judge: Judge,
     keys: ApiKeys,
     trail: AuditTrail,
+    changes: ReferenceChanges | None,
     enroll_min_speech_s: float,
     enroll_min_llr: float,
     embeddings_enabled: bool,
@@ -66,7 +67,7 @@ def assemble(
     """One Listener and one GallerySync, shared: the lock of the latter holds only if there is one of it."""
     listener = Listener(decoder, assessor, embedder, work, takes_fingerprints=knows_replays)
     rule = StandingRule(embedder.encoder_id, enroll_min_speech_s)
-    sync = GallerySync(store, gallery, rule)
+    sync = GallerySync(store, gallery, rule, changes)
     replays = ReplayRule(store.fingerprints, replay_policy)
     audit = Auditor(trail)
     verify = Verify(listener, judge, store, rule, replays, audit)
@@ -78,7 +79,7 @@ def assemble(
         ),
         verify=verify,
         verify_stream=VerifyStream(verify, EARLY, audit),
-        identify=Identify(listener, judge, store, gallery, rule, replays, audit),
+        identify=Identify(listener, judge, store, gallery, sync, rule, replays, audit),
         erase=Erase(store, sync, audit),
         speakers=Speakers(store, audit),
         embed=Embed(replace(listener, takes_fingerprints=False), embeddings_enabled, audit),

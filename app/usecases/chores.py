@@ -16,6 +16,9 @@ NOTE_USES_EVERY_S = 300
 """A commit for all the keys that were used meanwhile."""
 SYNC_TRAIL_EVERY_S = 1
 EXPIRE_EVERY_S = 30
+CATCH_UP_EVERY_S = 10
+"""For whoever identifies nobody for a while."""
+PRUNE_EVERY_S = 600
 
 
 def chores(use_cases: UseCases, trail: AuditTrail) -> list[Coroutine[Any, Any, None]]:
@@ -25,6 +28,8 @@ def chores(use_cases: UseCases, trail: AuditTrail) -> list[Coroutine[Any, Any, N
         every(lambda: NOTE_USES_EVERY_S, use_cases.keys.write_uses),
         every(lambda: SYNC_TRAIL_EVERY_S, trail.sync),
         every(lambda: EXPIRE_EVERY_S, use_cases.expiry),
+        every(lambda: CATCH_UP_EVERY_S, use_cases.sync.catch_up),
+        every(lambda: PRUNE_EVERY_S, use_cases.sync.prune),
         every(lambda: agreement.look_again_in_s, agreement.look),
     ]
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 
 from app.errors import StoreError
-from app.ports import Gallery, SpeakerStore
-from app.records import ReferenceBatch, SpeakerKey
+from app.ports import Gallery, ReferenceChanges, SpeakerStore
+from app.records import ChangesMark, ReferenceBatch, SpeakerKey
 from app.usecases.standing import StandingRule
 
 _log = logging.getLogger(__name__)
@@ -31,50 +31,99 @@ class GallerySync:
     """
 
     def __init__(
-        self, store: SpeakerStore, gallery: Gallery, rule: StandingRule, clock: Callable[[], float] = time.monotonic
+        self,
+        store: SpeakerStore,
+        gallery: Gallery,
+        rule: StandingRule,
+        changes: ReferenceChanges | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` gives seconds since any moment."""
+        """`changes` tell what other processes change, where any have the store. `clock` gives seconds since any moment."""
         self._store = store
         self._gallery = gallery
         self._rule = rule
+        self._changes = changes
+        self._mark: ChangesMark | None = None
         self._clock = clock
         self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Fills the gallery, unless it is kept."""
+        if not self._gallery.is_kept:
+            self.rebuild()
 
     def rebuild(self) -> None:
         """Fills the gallery from the store with every speaker who can be identified, and says so in the log."""
         with self._lock:
-            self._gallery.rebuild(self._enrolled())
+            self._rebuild()
+
+    def catch_up(self) -> None:
+        """Sets whoever was changed by other replicas since the last time. Before every search, and now and then; costs one
+        read, and where no other process has the store, nothing.
+        """
+        if self._changes is None or self._gallery.is_kept:
+            return
+        with self._lock:
+            changed = None if self._mark is None else self._changes.since(self._mark)
+            if changed is None or len(changed.speakers) > MAX_SETTLED_SINGLY:
+                self._rebuild()
+                return
+            for tenant, number in changed.speakers:
+                with suppress(
+                    StoreError
+                ):  # of this speaker's rows: the log has it, and nobody is found who should not be
+                    self._set(tenant, number)
+            self._mark = changed.mark
+
+    def prune(self) -> None:
+        """Changes that every replica has long seen."""
+        if self._changes is not None:
+            self._changes.prune()
 
     def settle(self, speakers: Collection[SpeakerKey]) -> None:
-        """Sets these to what the store holds now, or everybody where they are many. Who cannot be read is in the gallery
+        """Sets these to what the store holds now, or everybody where they are many, whoever keeps the gallery. Who cannot be read is in the gallery
         no more.
         """
         if len(speakers) > MAX_SETTLED_SINGLY:
             self.rebuild()
             return
-        for tenant, number in speakers:
-            with suppress(StoreError):  # of this speaker's rows, or of a store that the others will not get past either
-                self.refresh(tenant, number)
+        with self._lock:
+            for tenant, number in speakers:
+                with suppress(
+                    StoreError
+                ):  # of this speaker's rows, or of a store that the others will not get past either
+                    self._set(tenant, number)
 
     def refresh(self, tenant: str, number: int) -> None:
-        """Sets one speaker to what the store holds now."""
-        with self._lock:
-            try:
-                references = self._store.find_references(tenant, [number])
-            except Exception:
-                # Unreadable right after a commit: nobody may be found who could just have been erased.
-                self._gallery.remove(tenant, [number])
-                raise
-            for reference in references:
-                if self._rule.of(reference).status == "enrolled":
-                    self._gallery.upsert(reference)
-                    return
-            self._gallery.remove(tenant, [number])
+        """Sets one speaker to what the store holds now, where the store did not do so itself."""
+        if not self._gallery.is_kept:
+            with self._lock:
+                self._set(tenant, number)
 
     def forget(self, tenant: str, number: int) -> None:
         """Somebody whose rows are gone. A number is given once, so there is nothing to look up."""
-        with self._lock:
+        if not self._gallery.is_kept:
+            with self._lock:
+                self._gallery.remove(tenant, [number])
+
+    def _rebuild(self) -> None:
+        # Before the first row is read: what changes meanwhile is then set once more, and not missed.
+        if self._changes is not None:
+            self._mark = self._changes.now()
+        self._gallery.rebuild(self._enrolled())
+
+    def _set(self, tenant: str, number: int) -> None:
+        try:
+            references = self._store.find_references(tenant, [number])
+        except Exception:
+            # Unreadable right after a commit: nobody may be found who could just have been erased.
             self._gallery.remove(tenant, [number])
+            raise
+        for reference in references:
+            if self._rule.of(reference).status == "enrolled":
+                self._gallery.upsert(reference)
+                return
+        self._gallery.remove(tenant, [number])
 
     def _enrolled(self) -> Iterator[ReferenceBatch]:
         n_speakers, n_read, n_enrolled = self._store.count_speakers(), 0, 0

@@ -8,6 +8,7 @@ from app.ports import Gallery, SpeakerStore
 from app.records import Clip, Identification, IdentifiedCandidate
 from app.stages import stage
 from app.usecases.auditing import Auditor
+from app.usecases.gallery_sync import GallerySync
 from app.usecases.judging import Judge
 from app.usecases.listening import Listener
 from app.usecases.replays import ReplayRule
@@ -26,6 +27,7 @@ class Identify:
     judge: Judge
     store: SpeakerStore
     gallery: Gallery
+    sync: GallerySync
     rule: StandingRule
     replays: ReplayRule
     audit: Auditor
@@ -41,6 +43,7 @@ class Identify:
 
     def _answer(self, tenant: str, audio: bytes, top_k: int, point: OperatingPoint) -> Identification:
         clip = self.listener.listen(audio, "audio")
+        self.sync.catch_up()
         n_searched = self.gallery.size(tenant)
         ranked: list[IdentifiedCandidate] = []
         if clip.embedding is not None:

@@ -14,10 +14,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from numpy.typing import NDArray
-from sqlalchemy import event, make_url
+from sqlalchemy import MetaData, event, make_url
 
 from app.adapters.database import MIGRATIONS, Database, migrate, open_database
 from app.adapters.engine import make_engine
+from app.adapters.postgres_tables import POSTGRES_METADATA
 from app.adapters.sealing import Sealer
 from app.adapters.sql_store import SqlSpeakerStore, open_store
 from app.adapters.tables import METADATA
@@ -128,11 +129,20 @@ def test_only_the_owner_can_read_the_files(path: Path) -> None:
 
 def test_the_migrations_end_at_the_schema_of_the_code(path: Path) -> None:
     opened(path).close()
-    engine = make_engine(make_url(f"sqlite:///{path}"))
+    assert differences(f"sqlite:///{path}", METADATA) == []
+
+
+def test_they_do_on_postgresql_too(postgres_url: str) -> None:
+    open_store(postgres_url, MASTER).close()
+    assert differences(postgres_url, [METADATA, POSTGRES_METADATA]) == []
+
+
+def differences(url: str, schema: MetaData | list[MetaData]) -> list[object]:
+    engine = make_engine(make_url(url))
     with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), METADATA)
+        found: list[object] = compare_metadata(MigrationContext.configure(connection), schema)
     engine.dispose()
-    assert differences == []
+    return found
 
 
 REBUILD_SPEAKERS = """
@@ -216,7 +226,7 @@ def test_a_file_that_is_no_database_is_refused_and_kept(path: Path) -> None:
         ("sqlite://", "is no file"),
         ("sqlite:///:memory:", "is no file"),
         ("sqlite:///file:x?mode=memory&uri=true", "is no file"),
-        ("oracle+cx_oracle://user:hunter2@host/x", "needs the Python package cx_Oracle"),
+        ("oracle+cx_oracle://user:hunter2@host/x", "of a kind that Vouch does not know"),
     ],
 )
 def test_an_unusable_url_is_refused(url: str, message: str) -> None:
