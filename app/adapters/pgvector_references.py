@@ -61,7 +61,7 @@ def make_references(connection: Connection) -> None:
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     except SQLAlchemyError as error:
         raise StoreError(
-            f"PostgreSQL gives this database no pgvector ({str(error.__cause__).strip()}). Install pgvector 0.7 or newer and "
+            f"PostgreSQL gives this database no pgvector ({str(error.__cause__).strip()}). Install pgvector 0.8 or newer and "
             "let this user, or an administrator, run CREATE EXTENSION vector; or set VOUCH_GALLERY=faiss, which does without."
         ) from error
     REFERENCES_METADATA.create_all(connection)

@@ -188,3 +188,27 @@ def test_pgvector_is_not_in_sqlite(tmp_path: Path) -> None:
         replica(f"sqlite:///{tmp_path}/vouch.db", "pgvector"),
     ):
         pass
+
+
+def test_a_damaged_enrollment_can_be_taken_back(postgres_url: str) -> None:
+    with replica(postgres_url, "pgvector") as one:
+        create(one.store, "alice")
+        damaged, sound, other = enroll(one.store, "alice", 1, 2, 3).enrollments
+        with one.database.writing() as connection:
+            spoilt = {"ids": [damaged.enrollment_id, other.enrollment_id]}
+            connection.execute(text("UPDATE enrollments SET embedding = 'x' WHERE enrollment_id = ANY(:ids)"), spoilt)
+        one.store.remove_enrollment(ME, "alice", damaged.enrollment_id)
+        assert one.found(voice(2)) == {}, "the other one is damaged too"
+        one.store.remove_enrollment(ME, "alice", other.enrollment_id)
+        assert one.found(voice(2))["alice"] == pytest.approx(1.0, abs=1e-3)
+        assert [left.enrollment_id for left in one.store.list_enrollments(ME, "alice")] == [sound.enrollment_id]
+
+
+def test_nobody_is_put_back_after_an_erasure(postgres_url: str) -> None:
+    with replica(postgres_url, "pgvector") as one:
+        create(one.store, "alice")
+        number = enroll(one.store, "alice", 1).speaker.number
+        (reference,) = one.store.find_references(ME, [number])
+        one.store.erase_speaker(ME, "alice")
+        one.gallery.upsert(reference)
+        assert one.gallery.size(ME) == 0
