@@ -7,10 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -60,23 +62,28 @@ def balanced(haproxy: str, folder: Path, n_replicas: int, settings: Mapping[str,
         for replica in replicas:
             with httpx2.Client(base_url=f"http://{HOST}:{replica.port}", timeout=WAIT_S) as client:
                 enroll_alice(client)
-        port = free_port()
-        servers = "\n    ".join(f"server replica-{n} {HOST}:{replica.port}" for n, replica in enumerate(replicas))
-        config = CONFIG
-        for line, here in IN_DOCKER.items():
-            assert config.count(line) == 1
-            config = config.replace(line, here.format(address=f"{HOST}:{port}", servers=servers))
-        written = folder / "haproxy.cfg"
-        written.write_text(config, encoding="utf-8")
-        process = subprocess.Popen(
-            [haproxy, "-db", "-f", str(written)],
-        )
-        try:
-            wait_until_ready(process, port)
-            yield Balanced(f"http://{HOST}:{port}", replicas)
-        finally:
-            process.terminate()
-            process.wait(timeout=WAIT_S)
+        url = stack.enter_context(balancer(haproxy, folder, [replica.port for replica in replicas]))
+        yield Balanced(url, replicas)
+
+
+@contextmanager
+def balancer(haproxy: str, folder: Path, ports: list[int]) -> Iterator[str]:
+    """The URL of HAProxy with the file's configuration, before what listens on these ports of this machine."""
+    port = free_port()
+    servers = "\n    ".join(f"server replica-{n} {HOST}:{behind}" for n, behind in enumerate(ports))
+    config = CONFIG
+    for line, here in IN_DOCKER.items():
+        assert config.count(line) == 1
+        config = config.replace(line, here.format(address=f"{HOST}:{port}", servers=servers))
+    written = folder / "haproxy.cfg"
+    written.write_text(config, encoding="utf-8")
+    process = subprocess.Popen([haproxy, "-db", "-f", str(written)], stdout=subprocess.DEVNULL)
+    try:
+        wait_until_ready(process, port)
+        yield f"http://{HOST}:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=WAIT_S)
 
 
 def enroll_alice(client: httpx2.Client) -> None:
@@ -195,6 +202,44 @@ def test_a_request_has_one_id_all_the_way(client: httpx2.Client, sent: str, is_k
 
 def test_nobody_is_told_the_metrics_of_some_replica(client: httpx2.Client) -> None:
     assert client.get("/metrics").status_code == 404
+
+
+@contextmanager
+def never_answering() -> Iterator[tuple[int, list[str]]]:
+    """A port on loopback, and the methods of the calls that came: each is read, and then the connection is closed."""
+    called: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/readyz":
+                self.send_response(200)
+                self.end_headers()
+            else:
+                called.append(self.command)
+
+        do_POST = do_DELETE = do_GET  # noqa: N815 # the names that the base class looks for
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((HOST, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port, called
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("method", "is_sent_again"), [("GET", True), ("POST", False), ("DELETE", False)])
+def test_what_may_have_been_carried_out_is_not_sent_again(
+    haproxy: str, tmp_path: Path, method: str, is_sent_again: bool
+) -> None:
+    with never_answering() as (port, called), balancer(haproxy, tmp_path, [port]) as url:
+        assert httpx2.request(method, f"{url}/v1/speakers/alice").status_code == 502
+    assert set(called) == {method}
+    assert (len(called) > 1) is is_sent_again
 
 
 def test_callers_do_not_notice_replicas_that_go_until_the_last_is_gone(haproxy: str, tmp_path: Path) -> None:
