@@ -12,51 +12,25 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from app.server import GRACE_S
 from app.settings import Settings, is_loopback, load_settings, variable
+from dockerfile import ROOT, arguments, environment, final_stage, user, vouch_variables
 
-ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+SERVICE: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]["vouch"]
+"""What a plain `docker compose up` starts; `test_scale.py` is about the others."""
+ENVIRONMENT: dict[str, str] = environment() | SERVICE.get("environment", {})
 SETTINGS = {variable(field) for field in Settings.model_fields}
 
 
-def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile as (INSTRUCTION, arguments), its comments gone and its continued lines joined."""
-    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines if line.strip()]
-
-
-def arguments(instruction: str) -> list[str]:
-    return [text for name, text in instructions() if name == instruction]
-
-
-def final_stage() -> list[tuple[str, str]]:
-    every = instructions()
-    return every[max(index for index, (name, _) in enumerate(every) if name == "FROM") :]
-
-
-def environment() -> dict[str, str]:
-    """What the image sets."""
-    return dict(re.findall(r"(\w+)=(\S+)", " ".join(text for name, text in final_stage() if name == "ENV")))
-
-
-def composed() -> dict[str, str]:
-    """What the compose file sets on top."""
-    return dict(re.findall(r'^ +(VOUCH_\w+): "(.*)"$', COMPOSE, flags=re.MULTILINE))
-
-
-def vouch_variables(variables: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if name.startswith("VOUCH_")}
-
-
 def test_what_image_and_compose_set_are_settings_that_start_the_service() -> None:
-    settings = load_settings(vouch_variables(environment() | composed()))
-    assert vouch_variables(environment() | composed()).keys() <= SETTINGS
+    settings = load_settings(vouch_variables(ENVIRONMENT))
+    assert vouch_variables(ENVIRONMENT).keys() <= SETTINGS
     assert not is_loopback(settings.host)
     assert str(settings.port) == arguments("EXPOSE")[0]
     assert [str(settings.data_dir)] == arguments("VOLUME")
@@ -64,29 +38,26 @@ def test_what_image_and_compose_set_are_settings_that_start_the_service() -> Non
 
 
 def test_the_image_starts_with_a_key_and_compose_publishes_on_loopback_only() -> None:
-    settings = load_settings(vouch_variables(environment() | composed()))
+    settings = load_settings(vouch_variables(ENVIRONMENT))
     assert not settings.allow_keyless
     assert settings.bootstrap_key_file is not None
     assert settings.bootstrap_key_file.parent == settings.data_dir
     assert str(settings.bootstrap_key_file) in COMPOSE
-    published = re.search(r"ports:\n((?: +- .*\n)+)", COMPOSE)
-    assert published is not None
-    for entry in re.findall(r'- "(.*)"', published[1]):
+    assert SERVICE["ports"]
+    for entry in SERVICE["ports"]:
         host, _, inside = entry.split(":")
         assert is_loopback(host)
         assert inside == arguments("EXPOSE")[0]
-    assert published[1].count("- ") == len(re.findall(r'- "(.*)"', published[1])) > 0
 
 
 def test_compose_writes_to_the_volume_and_to_tmp_only() -> None:
-    for line in ("read_only: true", "- no-new-privileges:true", "- ALL", "- /tmp", f"- data:{arguments('VOLUME')[0]}"):
-        assert re.search(rf"^ +{re.escape(line)}$", COMPOSE, flags=re.MULTILINE)
+    assert SERVICE["read_only"] is True
+    assert (SERVICE["tmpfs"], SERVICE["volumes"]) == (["/tmp"], [f"data:{arguments('VOLUME')[0]}"])
+    assert (SERVICE["cap_drop"], SERVICE["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
 
 
 def test_compose_waits_longer_at_stop_than_the_service_does() -> None:
-    grace = re.search(r"stop_grace_period: (\d+)s", COMPOSE)
-    assert grace is not None
-    assert int(grace[1]) > Settings().drain_s + GRACE_S
+    assert int(SERVICE["stop_grace_period"].removesuffix("s")) > Settings().drain_s + GRACE_S
 
 
 def test_the_image_runs_a_program_of_the_package_as_an_unprivileged_user() -> None:
@@ -94,9 +65,9 @@ def test_the_image_runs_a_program_of_the_package_as_an_unprivileged_user() -> No
     last = dict(final_stage())
     assert json.loads(last["ENTRYPOINT"])[0] in project["scripts"]
     # A number: an orchestrator that refuses root cannot tell who a name is.
-    uid, _, gid = last["USER"].partition(":")
-    assert int(uid) > 0
-    assert int(gid) > 0
+    uid, gid = user()
+    assert uid > 0
+    assert gid > 0
     assert re.search(rf"useradd --uid {uid} ", last["RUN"])
 
 
