@@ -234,4 +234,5 @@ def _facts(bundle: Bundle, embedder: BundleEmbedder | BatchingEmbedder) -> Model
         device=embedder.device,
         engine=embedder.engine,
         prose=bundle.prose,
+        error_curve=bundle.error_curve,
     )

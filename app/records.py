@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.decision import Decision, Flag, OperatingPoint
+from model.det_curve import DetCurve
 from model.fingerprint import Fingerprint
 from model.likelihood import LikelihoodModel
 from model.quality import Quality
@@ -291,3 +292,5 @@ class ModelFacts:
     engine: str
     prose: str | None = None
     """The card as Markdown, for people; None where the bundle has none."""
+    error_curve: DetCurve | None = None
+    """Where the operating points lie; likewise."""

@@ -13,7 +13,7 @@ An imported ONNX encoder ships as two files instead: front_end.ts (TorchScript, 
 the calibration, the cohort and the operating points, which may change without touching a stored embedding.
 
 Format 2 brought side information and the cohort. A card of format 1 has a calibration that is one line for all trials,
-which is read as it is.
+which is read as it is. A card may have an "error_curve", which holds its operating points and is in no id.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from torch import nn
 
 from model.calibration import Calibration, Ranges, Term
 from model.decision import OperatingPoint
+from model.det_curve import DetCurve, det_curve_from
 from model.errors import BundleError
 from model.likelihood import LikelihoodModel
 from model.pinned_file import read_pinned
@@ -63,6 +64,8 @@ class Bundle:
     likelihood: LikelihoodModel
     calibration_id: str
     operating_points: Mapping[str, OperatingPoint]
+    error_curve: DetCurve | None
+    """Where the operating points lie, where the bundle has one."""
     card: Mapping[str, Any]
     prose: str | None
     """card.md, where the bundle has one."""
@@ -129,6 +132,7 @@ def write_card(
     likelihood: LikelihoodModel,
     operating_points: Mapping[str, OperatingPoint],
     about: Mapping[str, Any],
+    error_curve: DetCurve | None = None,
     prose: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> None:
     """Writes the cohort, where there is one, and bundle.json over the files in `folder`; `about` is the rest of the card.
@@ -148,6 +152,8 @@ def write_card(
         "calibration": {**calibration_table(likelihood), "calibration_id": calibration_id},
         "operating_points": {name: asdict(point) for name, point in operating_points.items()},
     }
+    if error_curve is not None:
+        card["error_curve"] = asdict(error_curve)
     seal_card(folder, card, prose)
 
 
@@ -214,6 +220,7 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             )
         contents = _verified(path, files, _needed_files(card))
         points = {name: operating_point_from(point) for name, point in card["operating_points"].items()}
+        curve = None if card.get("error_curve") is None else det_curve_from(card["error_curve"])
         calibration = dict(card["calibration"])
         calibration_id = calibration.pop("calibration_id")
         if version == LINE_ONLY_VERSION:
@@ -231,6 +238,7 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
             likelihood=likelihood,
             calibration_id=calibration_id,
             operating_points=points,
+            error_curve=curve,
             card=card,
             prose=contents[PROSE].decode("utf-8") if PROSE in contents else None,
         )
@@ -248,6 +256,12 @@ def load_bundle(path: Path, expected_sha256: str | None = None) -> Bundle:
         )
     if not points:
         raise BundleError(f"{card_path} has no operating point; calibrate it with `vouch-train calibrate`")
+    beside = [name for name, point in points.items() if curve is not None and not curve.holds(point)]
+    if beside:
+        raise BundleError(
+            f"the error curve in {card_path} is of other trials than its operating points: {', '.join(beside)} is not on "
+            "it; make both anew with `vouch-train calibrate`"
+        )
     return bundle
 
 

@@ -6,18 +6,23 @@ from collections.abc import Mapping
 
 from model.calibration import Calibration
 from model.decision import OperatingPoint
+from model.det_curve import DetCurve
 from model.likelihood import LikelihoodModel
 from training.calibrate import CalibrationResult, KindMeasured, NormalisationEvidence
 from training.calibration_choice import Candidate
 
 
 def calibration_result(
-    encoder_id: str, points: Mapping[str, OperatingPoint], likelihood: LikelihoodModel | None = None
+    encoder_id: str,
+    points: Mapping[str, OperatingPoint],
+    likelihood: LikelihoodModel | None = None,
+    error_curve: DetCurve | None = None,
 ) -> CalibrationResult:
     return CalibrationResult(
         encoder_id=encoder_id,
         likelihood=likelihood or LikelihoodModel(Calibration(9.0, -3.0, 0.5)),
         operating_points=points,
+        error_curve=error_curve,
         fitted_on="a test's speakers",
         corpora=("made",),
         cllr_bits=0.3,

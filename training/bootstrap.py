@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,18 @@ def speaker_weights(trials: Trials, counts: NDArray[np.float64]) -> NDArray[np.f
     return weights
 
 
+def usable_draws(trials: Trials, n_draws: int = N_DRAWS) -> Iterator[NDArray[np.float64]]:
+    """The draws that have both target and non-target trials. Raises ValueError, at the end, where none has."""
+    is_any = False
+    for counts in draw_speakers(trials, n_draws):
+        weights = speaker_weights(trials, counts)
+        if weights[trials.labels].any() and weights[~trials.labels].any():
+            is_any = True
+            yield counts
+    if not is_any:
+        raise ValueError("no draw of speakers had both target and non-target trials")
+
+
 def interval_of(values: NDArray[np.float64]) -> tuple[float, float]:
     """95 % percentile interval of what a statistic was in each draw, shape (n_draws,)."""
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -45,11 +57,4 @@ def bootstrap_interval(
     A draw without a target or without a non-target trial is skipped. `training.statistics` does the same for many
     statistics at once, and faster.
     """
-    values = []
-    for counts in draw_speakers(trials, n_draws):
-        weights = speaker_weights(trials, counts)
-        if weights[trials.labels].any() and weights[~trials.labels].any():
-            values.append(statistic(counts))
-    if not values:
-        raise ValueError("no draw of speakers had both target and non-target trials")
-    return interval_of(np.array(values))
+    return interval_of(np.array([statistic(counts) for counts in usable_draws(trials, n_draws)]))

@@ -8,10 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.bundle import calibration_id_of
 from model.calibration import Floats, SideInformation
 from model.decision import OperatingPoint
+from model.det_curve import DetCurve
 from model.errors import InvalidArgument
 from model.likelihood import LikelihoodModel, Side, normalised, place
 from model.scoring import Cohort
@@ -27,6 +29,7 @@ from training.calibration_choice import (
 from training.calibration_trials import TrialSet, calibration_trials, conditions_to_hear, every_pair
 from training.cohorts import MIN_VOICES, Voices, hear_voices
 from training.dataset import PreparedUtterance, read_prepared, rows_sha256
+from training.det_curves import det_curve
 from training.encoders import open_encoder
 from training.heard import HeardClips, hear_files
 from training.metrics import Labels, Scores, cllr_bits, min_cllr_bits
@@ -67,6 +70,8 @@ class CalibrationResult:
     """The encoder whose scores these were; no other may use this calibration."""
     likelihood: LikelihoodModel
     operating_points: Mapping[str, OperatingPoint]
+    error_curve: DetCurve | None
+    """None in a file of an earlier version."""
     fitted_on: str
     corpora: tuple[str, ...]
     cllr_bits: float
@@ -119,7 +124,7 @@ def calibrate(
 
     Raises InvalidArgument where there are not both target and non-target trials.
     """
-    speakers = np.unique([row.utterance.speaker for row in rows], return_inverse=True)[1]
+    speakers = speaker_numbers(rows)
     meeting = populations([row.utterance for row in rows])
     sets = calibration_trials(heard, speakers, meeting.numbers)
     names = tuple(sorted(set(meeting.corpora)))
@@ -140,13 +145,15 @@ def calibrate(
     fit_on = [scored(each, cohort) for each in sets] if cohort is not None else plain
     likelihood = LikelihoodModel(fit_sets(fit_on, features, FIT_PRIOR), cohort)
     kinds, is_held_out = _measure(fit_on, likelihood)
-    llrs = _llrs(likelihood, whole)
-    points, unsupported = operating_points(_as_list(whole), llrs, f"{fitted_on}, whole clips, one against one")
+    trials, llrs = as_list(whole), llrs_of(likelihood, whole)
+    measured_on = f"{fitted_on}, whole clips, one against one"
+    points, unsupported = operating_points(trials, llrs, measured_on)
     of_whole = next((kind for kind in kinds if kind.trials == whole.name), None)
     return CalibrationResult(
         encoder_id=encoder_id,
         likelihood=likelihood,
         operating_points=points,
+        error_curve=det_curve(trials, llrs, points.values(), measured_on),
         fitted_on=fitted_on,
         corpora=names,
         cllr_bits=of_whole.cllr_bits if of_whole else cllr_bits(llrs, whole.labels),
@@ -157,6 +164,12 @@ def calibrate(
         normalisation=normalisation,
         unsupported=unsupported,
     )
+
+
+def speaker_numbers(rows: Sequence[PreparedUtterance]) -> NDArray[np.int64]:
+    """(n_clips,): equal for clips of one speaker."""
+    numbers: NDArray[np.int64] = np.unique([row.utterance.speaker for row in rows], return_inverse=True)[1]
+    return numbers
 
 
 def scored(trials: TrialSet, cohort: Cohort | None) -> ScoredSet:
@@ -180,7 +193,8 @@ def _sides(trials: TrialSet, cohort: Cohort | None) -> tuple[Side, Side]:
     return placed[0][trials.a_index], placed[1][trials.b_index]
 
 
-def _llrs(likelihood: LikelihoodModel, trials: TrialSet) -> Scores:
+def llrs_of(likelihood: LikelihoodModel, trials: TrialSet) -> Scores:
+    """(n_trials,)."""
     return likelihood.llr(trials.cosines(), *_sides(trials, likelihood.cohort))
 
 
@@ -250,7 +264,8 @@ def least_speech_s(a: SideInformation, b: SideInformation) -> Floats:
     return np.minimum(np.asarray(a.speech_s) / a.n_clips, np.asarray(b.speech_s) / b.n_clips)
 
 
-def _as_list(trials: TrialSet) -> Trials:
+def as_list(trials: TrialSet) -> Trials:
+    """For the bootstrap; a clip's number is its row, and it has no path."""
     return Trials(trials.name, (), trials.a_index, trials.b_index, trials.labels, trials.a.speakers)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.bundle import calibration_table, likelihood_from, operating_point_from, write_cohort
+from model.det_curve import det_curve_from
 from model.errors import InvalidArgument
 from training.calibrate import CalibrationResult, KindMeasured, NormalisationEvidence
 from training.calibration_choice import Candidate
@@ -24,6 +25,7 @@ def save_calibration(result: CalibrationResult, path: Path) -> None:
         "calibration_id": result.calibration_id,
         "calibration": calibration_table(result.likelihood, cohort_file),
         "operating_points": {name: asdict(point) for name, point in result.operating_points.items()},
+        "error_curve": None if result.error_curve is None else asdict(result.error_curve),
         **calibration_data(result),
     }
     path.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
@@ -34,10 +36,12 @@ def load_calibration(path: Path) -> CalibrationResult:
     try:
         table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         expected_id = table["calibration_id"]
+        curve = table.get("error_curve")
         result = CalibrationResult(
             encoder_id=table["encoder_id"],
             likelihood=likelihood_from(table["calibration"], lambda name: (path.parent / name).read_bytes()),
             operating_points={n: operating_point_from(point) for n, point in table["operating_points"].items()},
+            error_curve=None if curve is None else det_curve_from(curve),
             fitted_on=table["fitted_on"],
             corpora=tuple(table["corpora"]),
             cllr_bits=table["cllr_bits"],

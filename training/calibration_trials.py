@@ -95,6 +95,11 @@ def conditions_to_hear() -> dict[str, Condition]:
     return {_draw(name, i): condition for name, draws in CONDITIONS.items() for i, condition in enumerate(draws)}
 
 
+def whole_clips_to_hear() -> dict[str, Condition]:
+    """What `every_pair` needs of `conditions_to_hear`."""
+    return {_draw("whole", 0): full}
+
+
 def calibration_trials(
     heard: Mapping[str, HeardClips], speakers: NDArray[np.int64], populations: NDArray[np.int64]
 ) -> list[TrialSet]:

@@ -10,6 +10,7 @@ import typer
 from model.bundle import ENCODER, ENGINE_GRAPH, PROSE, file_sha256, load_bundle
 from model.speech import GRAPH
 from training import export as export_stage
+from training.add_curve import add_curve
 from training.calibration_file import load_calibration
 from training.cli_output import console, plain_errors
 from training.describe import describe
@@ -71,6 +72,22 @@ def graph(bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")]) 
     with plain_errors():
         difference = add_graph(bundle)
     console.print(f"{bundle / ENGINE_GRAPH}, within {difference:.1g} of {ENCODER}", highlight=False)
+    console.print(f"the bundle's SHA-256 is now {load_bundle(bundle).sha256}", highlight=False)
+
+
+@bundles.command()
+def curve(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    data: Annotated[Path, typer.Option(help="The folder that `prepare` wrote, which the bundle was calibrated on.")],
+    threads: Annotated[int, typer.Option(help="Cores to use; 0 lets PyTorch choose.")] = 0,
+) -> None:
+    """Write a bundle's error curve into its card; `calibrate` does so by itself. Encoder and calibration stay as they are."""
+    with plain_errors(threads):
+        added = add_curve(bundle, data)
+    console.print(
+        f"{len(added.llrs)} thresholds from {added.llrs[0]:.2f} to {added.llrs[-1]:.2f}, {added.measured_on}",
+        highlight=False,
+    )
     console.print(f"the bundle's SHA-256 is now {load_bundle(bundle).sha256}", highlight=False)
 
 

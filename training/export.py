@@ -89,6 +89,7 @@ def export(
             n_embedding=checkpoint.recipe.encoder.n_embedding,
             likelihood=calibration.likelihood,
             operating_points=calibration.operating_points,
+            error_curve=calibration.error_curve,
             about=about,
             prose=lambda card: model_card(card, measured, before),
         )

@@ -13,7 +13,10 @@ from training.model_card import model_card
 from training.reports import history_of
 from training.whole_folder import written_whole
 
-OF_THE_WRITER = ("format_version", "bundle_id", "encoder_id", "n_embedding", "calibration", "operating_points", "files")
+OF_THE_WRITER = (
+    *("format_version", "bundle_id", "encoder_id", "n_embedding"),
+    *("calibration", "operating_points", "error_curve", "files"),
+)
 """What `write_card` says by itself; the rest of the old card goes over into the new one."""
 
 
@@ -41,6 +44,7 @@ def recalibrate(bundle_path: Path, calibration: CalibrationResult, out: Path) ->
             n_embedding=bundle.n_embedding,
             likelihood=calibration.likelihood,
             operating_points=calibration.operating_points,
+            error_curve=calibration.error_curve,
             about=about,
             prose=lambda card: model_card(card, history=history_of(bundle.card)),
         )

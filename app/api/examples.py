@@ -144,6 +144,16 @@ MODEL: dict[str, Any] = {
             "measured_on": "40 validation speakers, all pairs: those that the calibration was fitted on",
         }
     ],
+    "error_curve": {
+        "llrs": [-6.1, 0.6, 7.3],
+        "fmr": [1.0, 0.021, 0.0],
+        "fnmr": [0.0, 0.021, 1.0],
+        "fmr_intervals": [[1.0, 1.0], [0.017, 0.026], [0.0, 0.0]],
+        "fnmr_intervals": [[0.0, 0.0], [0.015, 0.028], [1.0, 1.0]],
+        "n_target": 4000,
+        "n_non_target": 40000,
+        "measured_on": "40 validation speakers, all pairs: those that the calibration was fitted on",
+    },
     "error_rates": [
         {
             "trials": "librispeech-test-other",

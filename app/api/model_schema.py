@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Self
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from pydantic import Field
 from app.api.schemas import Answer, Fraction, Number
 from app.records import ModelFacts
 from model.decision import OperatingPoint
+from model.det_curve import DetCurve
 
 NO_ATTACK_DETECTION = (
     "There is no presentation-attack detection: a recording played back, a cloned or a converted voice is scored like "
@@ -54,6 +56,23 @@ class OperatingPointAnswer(Answer):
 
 NumberInterval = tuple[Number, Number]
 FractionInterval = tuple[Fraction, Fraction]
+
+
+class ErrorCurveAnswer(Answer):
+    """Error rates from the loosest threshold to the strictest (DET curve); every list has an entry for each threshold."""
+
+    llrs: list[Number] = Field(description="Thresholds, rising: accept at this natural-log likelihood ratio or above.")
+    fmr: list[Fraction] = Field(description="False-match rate, from 1 to 0.")
+    fnmr: list[Fraction] = Field(description="False-non-match rate, from 0 to 1.")
+    fmr_intervals: list[FractionInterval] = Field(description="95 % bootstrap intervals over speakers.")
+    fnmr_intervals: list[FractionInterval]
+    n_target: int
+    n_non_target: int
+    measured_on: str = Field(description="The trials of the operating points, which lie on the curve.")
+
+    @classmethod
+    def of(cls, curve: DetCurve) -> Self:
+        return cls.model_validate(asdict(curve))
 
 
 class CalibratedRatesAnswer(Answer):
@@ -121,6 +140,9 @@ class ModelAnswer(Answer):
     default_operating_point: str
     prior: Fraction
     operating_points: list[OperatingPointAnswer]
+    error_curve: ErrorCurveAnswer | None = Field(
+        description="What other thresholds come to, on the trials of `operating_points`. null where the bundle has none."
+    )
     error_rates: list[ErrorRatesAnswer] = Field(description="As measured on each trial list.")
     licence: str
     training_data: dict[str, Any] | None = Field(description="What the encoder was trained on, as its card has it.")
@@ -149,6 +171,7 @@ class ModelAnswer(Answer):
                 OperatingPointAnswer.of(point, facts.likelihood.nominal_cosine_at(point.llr))
                 for point in facts.operating_points.values()
             ],
+            error_curve=None if facts.error_curve is None else ErrorCurveAnswer.of(facts.error_curve),
             error_rates=[ErrorRatesAnswer.of(row) for row in card.get("evaluations", [])],
             licence=str(card.get("licence", "unknown")),
             training_data=card.get("training", {}).get("data"),

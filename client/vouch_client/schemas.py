@@ -126,6 +126,25 @@ class EnrollmentList(TypedDict):
     """Oldest first."""
 
 
+class ErrorCurveAnswer(TypedDict):
+    """Error rates from the loosest threshold to the strictest (DET curve); every list has an entry for each
+    threshold."""
+
+    llrs: list[float]
+    """Thresholds, rising: accept at this natural-log likelihood ratio or above."""
+    fmr: list[float]
+    """False-match rate, from 1 to 0."""
+    fnmr: list[float]
+    """False-non-match rate, from 0 to 1."""
+    fmr_intervals: list[list[float]]
+    """95 % bootstrap intervals over speakers."""
+    fnmr_intervals: list[list[float]]
+    n_target: int
+    n_non_target: int
+    measured_on: str
+    """The trials of the operating points, which lie on the curve."""
+
+
 class ErrorRatesAnswer(TypedDict):
     """One trial list, of speakers that were not trained on.
 
@@ -250,6 +269,8 @@ class ModelAnswer(TypedDict):
     default_operating_point: str
     prior: float
     operating_points: list[OperatingPointAnswer]
+    error_curve: ErrorCurveAnswer | None
+    """What other thresholds come to, on the trials of `operating_points`. null where the bundle has none."""
     error_rates: list[ErrorRatesAnswer]
     """As measured on each trial list."""
     licence: str

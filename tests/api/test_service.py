@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,7 @@ from app.records import DEFAULT_TENANT, Reference, Speaker
 from fake_audio import BlockingEmbedder, FakeDecoder, clip
 from fake_gallery import FakeGallery
 from fake_store import FakeSpeakerStore
+from made_curves import CURVE
 from model.waveform import Waveform
 
 
@@ -161,6 +163,23 @@ def test_the_model_gives_account_of_itself(client: DocumentedClient) -> None:
     assert (body["device"], body["engine"]) == ("cpu", "fake")
     assert body["presentation_attack_detection"] is False
     assert body["presentation_attack_notice"] == NO_ATTACK_DETECTION
+
+
+def test_the_model_gives_its_error_curve_where_it_has_one(client: DocumentedClient) -> None:
+    assert client.get("/v1/model").json()["error_curve"] is None
+    parts = fake_audio.components()
+    with serving(replace(parts, facts=replace(parts.facts, error_curve=CURVE))) as with_curve:
+        curve = with_curve.get("/v1/model").json()["error_curve"]
+    assert curve == {
+        "llrs": [-2.0, 0.5, 3.0],
+        "fmr": [1.0, 0.1, 0.0],
+        "fnmr": [0.0, 0.1, 1.0],
+        "fmr_intervals": [[1.0, 1.0], [0.0, 0.2], [0.0, 0.0]],
+        "fnmr_intervals": [[0.0, 0.0], [0.0, 0.2], [1.0, 1.0]],
+        "n_target": 30,
+        "n_non_target": 300,
+        "measured_on": "made trials",
+    }
 
 
 def test_a_sane_request_id_is_kept_and_another_replaced(client: DocumentedClient) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import Browser, Page
+from scipy.stats import norm
 
 import signals
 from shipped import CLIPS
@@ -128,3 +129,29 @@ def test_advice_names_the_clip_and_what_is_missing(compute: Compute) -> None:
         "Two speakers are too close to each other. Speak longer, or verify the one who is claimed."
     ]
     assert advice(["unheard_of"], good) == ["The service says: unheard of."]
+
+
+def test_the_axes_of_the_error_curve_are_normal_deviates(compute: Compute) -> None:
+    shares = [0.0005, 0.0228, 0.1587, 0.5, 0.8413, 0.999]
+    assert compute("det-plot", "a[0].map(m.probit)", shares) == pytest.approx(norm.ppf(shares), abs=0.0005)
+    ends = [0, 0.0005, 0.6, 1]
+    assert compute("det-plot", "a[0].map(m.along)", ends) == pytest.approx([0, 0, 1, 1], abs=1e-9)
+
+
+def test_what_a_threshold_costs_in_words(compute: Compute) -> None:
+    rates = [0, 0.0004, 0.001, 0.0439, 0.9996]
+    assert compute("words", "a[0].map(m.ofThousand)", rates) == [
+        "fewer than 1",
+        "fewer than 1",
+        "1",
+        "44",
+        "nearly all",
+    ]
+    assert compute("words", "[[0.0013, 0.0245], [0, 0.0001]].map(m.ofThousandBetween)") == ["1 to 25", "fewer than 1"]
+    assert compute("page-threshold", "m.inWords(0.0439, 0.001)") == (
+        "of 1,000 strangers 44 are let in, of 1,000 true speakers 1 is turned away"
+    )
+
+
+def test_the_nearest_threshold_is_found(compute: Compute) -> None:
+    assert compute("page-threshold", "[-9, 0.9, 1.1, 7].map((wanted) => m.nearest([-2, 0, 2], wanted))") == [0, 1, 2, 2]

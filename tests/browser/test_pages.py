@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from console_page import expect_decision, open_console, result, section
 
 pytestmark = pytest.mark.browser
-PAGES = ("compare", "enroll", "verify", "identify", "speakers")
+PAGES = ("compare", "enroll", "verify", "identify", "speakers", "threshold")
 MAX_WEIGHT_BYTES = 300_000
 PHONE = {"width": 320, "height": 640}
 

@@ -203,6 +203,54 @@ def test_a_bundle_s_card_can_be_written_anew(folder: Path, tmp_path: Path) -> No
     assert {path.name for path in (tmp_path / "bundle").iterdir()} == files
 
 
+def without_curve(bundle: Path, copy: Path) -> Path:
+    """As an earlier version wrote it."""
+    shutil.copytree(bundle, copy)
+    card = json.loads((copy / "bundle.json").read_text())
+    del card["error_curve"]
+    (copy / "bundle.json").write_text(json.dumps(card))
+    return copy
+
+
+def test_an_older_bundle_gets_its_error_curve_by_one_command(folder: Path, tmp_path: Path) -> None:
+    before = load_bundle(without_curve(folder / "bundle", tmp_path / "bundle"))
+    printed = run("curve", before.path, "--data", folder / "data")
+    after = load_bundle(before.path)
+    expected = load_bundle(folder / "bundle").error_curve
+    assert before.error_curve is None
+    assert expected is not None
+    assert after.error_curve is not None
+    assert after.error_curve.llrs == pytest.approx(expected.llrs, abs=1e-3)
+    assert (after.error_curve.fmr, after.error_curve.fnmr) == (expected.fmr, expected.fnmr)
+    assert after.error_curve.measured_on == expected.measured_on
+    assert (after.bundle_id, after.encoder_id, after.prose) == (before.bundle_id, before.encoder_id, before.prose)
+    assert after.operating_points == before.operating_points
+    assert after.sha256 != before.sha256
+    assert after.sha256 in "".join(printed.split())
+
+
+def test_an_error_curve_of_other_trials_is_refused(folder: Path, tmp_path: Path) -> None:
+    bundle = without_curve(folder / "bundle", tmp_path / "bundle")
+    sealed = (bundle / "bundle.json").read_bytes()
+    head, *rows = (folder / "data" / "utterances.csv").read_text().splitlines()
+    others = [row for row in rows if ",validation," not in row]
+    heard = [row.split(",") for row in rows if ",validation," in row]
+    fewer = [",".join(row) for row in heard[1:]]
+    # Every clip in the place of the next: with four clips a speaker, one of each is somebody else's.
+    mixed = [",".join([after[0], *row[1:]]) for row, after in zip(heard, [*heard[1:], heard[0]], strict=True)]
+    for name, chosen, message in (
+        ("nobody", [], "has no validation speakers"),
+        ("fewer", fewer, "give the data set that the bundle was calibrated on"),
+        ("mixed", mixed, "calibrate the bundle on them with `vouch-train calibrate`"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "utterances.csv").write_text("\n".join([head, *others, *chosen]) + "\n")
+        result = CliRunner().invoke(app, ["curve", str(bundle), "--data", str(tmp_path / name)])
+        assert result.exit_code == 3
+        assert message in " ".join(result.output.split())
+        assert (bundle / "bundle.json").read_bytes() == sealed
+
+
 def test_distance_and_a_missing_calibration_are_reported_too(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     shutil.copyfile(folder / "run" / "last.pt", tmp_path / "run" / "last.pt")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from made_curves import CURVE
 from model.bundle import calibration_id_of, encoder_id_of, file_sha256, line_id_of, load_bundle, write_card
 from model.calibration import Calibration, Ranges, SideInformation, Term
 from model.decision import OperatingPoint
@@ -59,6 +60,33 @@ def test_what_was_written_is_what_is_loaded(folder: Path) -> None:
     assert bundle.sha256 == file_sha256(folder / "bundle.json")
     assert bundle.bundle_id.startswith("tiny-")
     assert load_bundle(folder, bundle.sha256.upper()) == bundle
+
+
+def test_a_bundle_may_have_an_error_curve(folder: Path) -> None:
+    before = load_bundle(folder)
+    assert before.error_curve is None
+    edit(folder, error_curve=asdict(CURVE))
+    after = load_bundle(folder)
+    assert after.error_curve == CURVE
+    assert after.calibration_id == before.calibration_id
+    assert after.sha256 != before.sha256
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"llrs": [-2.0, 0.5, float("nan")]}, "not a bundle card.* not finite"),
+        ({"fnmr": [0.0, 1.0]}, "not a bundle card.* columns"),
+        ({"fmr_intervals": [[1.0], [0.0], [0.0]]}, "not a bundle card"),
+        ({"fmr": None}, "not a bundle card"),
+        ({"colour": "red"}, "not a bundle card"),
+        ({"llrs": [-2.0, 0.6, 3.0]}, "of other trials than its operating points: eer is not on it"),
+    ],
+)
+def test_a_wrong_error_curve_is_refused_with_a_reason(folder: Path, changes: dict[str, object], message: str) -> None:
+    edit(folder, error_curve={**asdict(CURVE), **changes})
+    with pytest.raises(BundleError, match=message):
+        load_bundle(folder)
 
 
 def test_the_card_for_people_is_loaded_and_sealed(tmp_path: Path) -> None:

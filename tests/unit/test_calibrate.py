@@ -12,6 +12,7 @@ import pytest
 
 import made_voices
 from made_calibrations import calibration_result
+from made_curves import CURVE
 from model.bundle import load_bundle
 from model.calibration import Calibration, Ranges, Term
 from model.errors import InvalidArgument
@@ -79,6 +80,15 @@ def test_points_are_measured_on_whole_clips(result: CalibrationResult) -> None:
             "16 validation speakers of made, 80 clips, strangers of any gender and age, whole clips, one against one"
         )
     assert result.corpora == ("made",)
+
+
+def test_the_points_lie_on_the_error_curve(result: CalibrationResult) -> None:
+    curve = result.error_curve
+    assert curve is not None
+    for point in result.operating_points.values():
+        assert curve.holds(point)
+        assert (curve.n_target, curve.n_non_target) == (point.n_target, point.n_non_target)
+        assert curve.measured_on == point.measured_on
 
 
 def test_folds_hold_speakers_out() -> None:
@@ -176,11 +186,20 @@ NORMALISED = LikelihoodModel(
 
 
 def test_a_calibration_reads_back_as_it_was_written(result: CalibrationResult, tmp_path: Path) -> None:
+    assert result.error_curve is not None
     for number, each in enumerate((result, calibration_result("e", POINTS, NORMALISED))):
         path = tmp_path / str(number) / "c.json"
         save_calibration(each, path)
         assert load_calibration(path) == each
         assert load_calibration(path).calibration_id == each.calibration_id
+
+
+def test_a_calibration_of_an_earlier_version_has_no_error_curve(tmp_path: Path) -> None:
+    save_calibration(calibration_result("e", POINTS, error_curve=CURVE), tmp_path / "c.json")
+    table = json.loads((tmp_path / "c.json").read_text())
+    del table["error_curve"]
+    (tmp_path / "c.json").write_text(json.dumps(table))
+    assert load_calibration(tmp_path / "c.json") == calibration_result("e", POINTS)
 
 
 def test_a_calibration_without_its_cohort_is_refused(tmp_path: Path) -> None:
@@ -214,16 +233,18 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, text: str) -> 
 
 def test_a_recalibrated_bundle_has_the_same_encoder_and_another_calibration(tmp_path: Path) -> None:
     before = load_bundle(write_tiny_bundle(tmp_path / "before"))
-    normalised = calibration_result(before.encoder_id, POINTS, NORMALISED)
+    normalised = calibration_result(before.encoder_id, POINTS, NORMALISED, CURVE)
     after = load_bundle(recalibrate(before.path, normalised, tmp_path / "after"))
     assert after.encoder_id == before.encoder_id
     assert after.calibration_id == normalised.calibration_id != before.calibration_id
     assert after.likelihood == NORMALISED
+    assert after.error_curve == CURVE
     assert (after.path / "encoder.ts").read_bytes() == (before.path / "encoder.ts").read_bytes()
     assert after.card["limits"] == before.card["limits"]
     assert after.card["calibration_data"]["fitted_on"] == "a test's speakers"
     in_place = load_bundle(recalibrate(after.path, calibration_result(before.encoder_id, POINTS), after.path))
     assert in_place.likelihood.cohort is None
+    assert in_place.error_curve is None
     assert not (after.path / "cohort.npy").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["after", "before"]
 

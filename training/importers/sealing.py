@@ -40,6 +40,7 @@ def seal(folder: Path, calibration: CalibrationResult) -> Path:
             n_embedding=facts["n_embedding"],
             likelihood=calibration.likelihood,
             operating_points=calibration.operating_points,
+            error_curve=calibration.error_curve,
             about=about,
             prose=model_card,
         )

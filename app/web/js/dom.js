@@ -19,15 +19,17 @@ export function definitions(rows) {
   return rows.map(([term, meaning]) => element("div", {}, element("dt", {}, term), element("dd", {}, meaning)));
 }
 
+/** The same for a part of a drawing, which has attributes only. */
+export function drawn(tag, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
 /** One of the page's icons; it says nothing to a screen reader, the words beside it do. */
 export function icon(name) {
-  const space = "http://www.w3.org/2000/svg";
-  const made = document.createElementNS(space, "svg");
-  const use = document.createElementNS(space, "use");
-  use.setAttribute("href", `#icon-${name}`);
-  made.setAttribute("aria-hidden", "true");
-  made.append(use);
-  return made;
+  return drawn("svg", { "aria-hidden": "true" }, drawn("use", { href: `#icon-${name}` }));
 }
 
 /** The one element of that part below a root. */

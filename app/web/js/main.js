@@ -5,6 +5,7 @@ import { ComparePage } from "./page-compare.js";
 import { EnrollPage } from "./page-enroll.js";
 import { IdentifyPage } from "./page-identify.js";
 import { SpeakersPage } from "./page-speakers.js";
+import { ThresholdPage } from "./page-threshold.js";
 import { VerifyPage } from "./page-verify.js";
 import { problemView } from "./problem.js";
 import { stopRecording } from "./recording-panel.js";
@@ -16,6 +17,7 @@ const PAGES = {
   verify: VerifyPage,
   identify: IdentifyPage,
   speakers: SpeakersPage,
+  threshold: ThresholdPage,
 };
 const FIRST = "compare";
 

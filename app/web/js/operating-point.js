@@ -9,6 +9,7 @@ export class OperatingPoint {
   #points;
   #select = element("select", { id: `point-${(nMade += 1)}` });
   #meaning = element("p", { className: "hint", id: `point-meaning-${nMade}` });
+  #others = element("a", { className: "small" }, "What other thresholds cost");
 
   /** `model` is what GET /v1/model answers; `onChange` is told of another choice. */
   constructor(target, model, onChange) {
@@ -23,6 +24,7 @@ export class OperatingPoint {
       this.#meaning.textContent =
         `${oneIn(point.fmr)} strangers gets in, and ${oneIn(point.fnmr)} true speakers is turned away. ` +
         `Measured on ${point.measured_on}; yours may differ.`;
+      this.#others.href = `#threshold/${point.name}`;
     };
     this.#select.setAttribute("aria-describedby", this.#meaning.id);
     this.#select.addEventListener("change", () => {
@@ -37,6 +39,7 @@ export class OperatingPoint {
         element("label", { htmlFor: this.#select.id }, "How strict"),
         this.#select,
         this.#meaning,
+        model.error_curve && this.#others,
       ),
     );
   }

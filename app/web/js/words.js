@@ -42,6 +42,19 @@ export function oneIn(rate) {
   return rate > 0 ? `1 in ${Math.round(1 / rate).toLocaleString("en-GB")}` : "none of those measured";
 }
 
+/** 0.0439 as "44" of 1,000. Certainty is never claimed: the ends are "fewer than 1" and "nearly all". */
+export function ofThousand(rate) {
+  const n = Math.round(1000 * rate);
+  if (n === 0) return "fewer than 1";
+  return n === 1000 ? "nearly all" : String(n);
+}
+
+/** A 95 % interval of such a rate. */
+export function ofThousandBetween([low, high]) {
+  const [from, to] = [ofThousand(low), ofThousand(high)];
+  return from === to ? from : `${from} to ${to}`;
+}
+
 /** A number of things: "1 clip", "2 clips". */
 export function counted(n, thing) {
   return `${n} ${thing}${n === 1 ? "" : "s"}`;
