@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from app.access import SCOPES, KeyHasher
@@ -20,6 +20,7 @@ from app.adapters.erasures import open_erasures
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.postgres import PostgresLimits
 from app.adapters.sealing import Sealer
+from app.adapters.sql_audit import SqlAudit
 from app.adapters.sql_keys import SqlKeyStore
 from app.adapters.sql_secrets import Secrets, open_master_key, open_secrets
 from app.adapters.sql_store import SqlSpeakerStore
@@ -84,7 +85,7 @@ class Components:
         self.embedder.close()
         self.gallery.close()
         self.keys.write_uses()
-        self.trail.sync()
+        self.trail.close()
         self.store.close()
 
 
@@ -132,12 +133,13 @@ def open_keys(settings: Settings) -> Iterator[ApiKeys]:
     database = open_database(settings.store_url, master, _limits(settings))
     try:
         secrets = open_secrets(database, master)
-        yield _keys(database, secrets, _trail(secrets, settings))
+        with closing(_trail(database, secrets, settings)) as trail:
+            yield _keys(database, secrets, trail)
     finally:
         database.close()
 
 
-def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys, AuditFiles]:
+def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys, AuditTrail]:
     """With its secrets, which must be readable, and the keys that the address asks for, before anything is served; and
     without whoever was erased before.
     """
@@ -145,7 +147,7 @@ def _open_store(settings: Settings) -> tuple[SqlSpeakerStore, ApiKeys, AuditFile
     database = open_database(settings.store_url, master, _limits(settings))
     try:
         secrets = open_secrets(database, master)
-        trail = _trail(secrets, settings)
+        trail = _trail(database, secrets, settings)
         keys = _keys(database, secrets, trail)
         _require_keys_beyond_loopback(keys, settings)
         erasures = open_erasures(database, secrets, settings)
@@ -166,9 +168,11 @@ def _keys(database: Database, secrets: Secrets, trail: AuditTrail) -> ApiKeys:
     return ApiKeys(SqlKeyStore(database), KeyHasher(secrets.api_keys), Auditor(trail))
 
 
-def _trail(secrets: Secrets, settings: Settings) -> AuditFiles:
-    folder = settings.data_dir / AUDIT_FOLDER
-    return AuditFiles(folder, TrailKeys.of(secrets.speaker_ids), settings.audit_days, utc_now)
+def _trail(database: Database, secrets: Secrets, settings: Settings) -> AuditTrail:
+    keys = TrailKeys.of(secrets.speaker_ids)
+    if database.is_file:
+        return AuditFiles(settings.data_dir / AUDIT_FOLDER, keys, settings.audit_days, utc_now)
+    return SqlAudit(database, keys, settings.audit_days, utc_now)
 
 
 def _require_keys_beyond_loopback(keys: ApiKeys, settings: Settings) -> None:

@@ -354,6 +354,9 @@ class FakeAuditTrail:
     def sync(self) -> None:
         self.synced = list(self.entries)
 
+    def close(self) -> None:
+        self.sync()
+
 
 class FakeGallery:
     """Fulfils `app.ports.Gallery` by scoring everybody: the oracle of the others."""
