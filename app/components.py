@@ -13,6 +13,7 @@ from app.adapters.audit_lines import TrailKeys
 from app.adapters.batching import BatchingEmbedder
 from app.adapters.bootstrap_key import write_bootstrap_key
 from app.adapters.c_heap import return_large_blocks
+from app.adapters.data_dir import make_data_dir
 from app.adapters.database import Database, is_sealed, open_database
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
@@ -98,7 +99,7 @@ def build(settings: Settings) -> Components:
     embedder = open_embedder(settings.engine, bundle, choose_device(settings.device, bundle))
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
-    _make_data_dir(settings)
+    make_data_dir(settings)
     store, keys, trail = _open_store(settings)
     n_threads = N_THREADS_PER_WORKER * settings.workers
     return Components(
@@ -128,7 +129,7 @@ def _judge(settings: Settings, likelihood: LikelihoodModel, points: Mapping[str,
 @contextmanager
 def open_keys(settings: Settings) -> Iterator[ApiKeys]:
     """The keys alone, for a command. Raises StoreInUse where a service has the database."""
-    _make_data_dir(settings)
+    make_data_dir(settings)
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
     database = open_database(settings.store_url, master, _limits(settings))
     try:
@@ -194,16 +195,6 @@ def _require_keys_beyond_loopback(keys: ApiKeys, settings: Settings) -> None:
         "made a first API key with every scope; it is in %s. Make others with it, then revoke it.",
         settings.bootstrap_key_file,
     )
-
-
-def _make_data_dir(settings: Settings) -> None:
-    try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"VOUCH_DATA_DIR is {str(settings.data_dir)!r}, which cannot be made ({error.strerror}). Name a folder that "
-            "this user may write to."
-        ) from error
 
 
 def _facts(bundle: Bundle, embedder: BundleEmbedder | BatchingEmbedder) -> ModelFacts:
