@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from app.adapters.audit_lines import CHAIN, TrailKeys, chain_line, chained, closing_line, entry_line, read_line
@@ -25,7 +25,9 @@ from app.errors import StoreError
 _log = logging.getLogger(__name__)
 
 N_ENDS_NAMED = 100
-"""By the first line of a chain: of more chains than processes write at once, in 20 kB."""
+"""By the first line of a chain: of more chains than processes write at once, in 9 kB."""
+MAX_UNSYNCED = 1000
+"""Lines in memory, after which the next ones are synced."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class SqlAudit:
         self._chain = _NONE
         self._is_unsure = False
         """Whether the last try may have come further than `_chain` says."""
-        self._is_unsynced = False
+        self._unsynced: list[dict[str, Any]] = []
+        """The last rows of `_chain`, committed, that a crash of the database may take back."""
         self._old_before: datetime | None = None
         """Where chains that ended before it may still be there."""
 
@@ -86,12 +89,12 @@ class SqlAudit:
         self._waiting.flush()
         with self._lock:
             try:
-                if self._is_unsynced:
+                if self._unsynced:
                     self._sync()
                 if self._old_before is not None and self._chain.place:
                     self._delete_some(self._old_before)
             except StoreError as error:
-                _log.error("%s Until then a crash of the database may take the end of the audit trail.", error)
+                _log.error("%s This is tried again; a crash of the database may take the last lines of the audit trail.", error)
 
     def close(self) -> None:
         """Leaves a closing line: a chain without one is written to still, or its process was killed, or its end cut off."""
@@ -117,7 +120,7 @@ class SqlAudit:
     def _look(self) -> int:
         """How many entries a try wrote after all, of which it was never told. Raises StoreError."""
         query = (
-            select(audit_entries.c.place, audit_entries.c.line)
+            select(audit_entries)
             .where(audit_entries.c.chain == self._chain.name, audit_entries.c.place > self._chain.place)
             .order_by(audit_entries.c.place)
         )
@@ -126,7 +129,7 @@ class SqlAudit:
         if not rows:
             return 0
         self._chain = replace(self._chain, place=rows[-1].place, line=rows[-1].line.encode())
-        self._is_unsure, self._is_unsynced = False, True
+        self._is_unsure, self._unsynced = False, [*self._unsynced, *(dict(row._mapping) for row in rows)]
         return sum(read_line(row.line.encode())["action"] != CHAIN for row in rows)
 
     def _begin_chain(self, today: date) -> None:
@@ -143,19 +146,20 @@ class SqlAudit:
             closed = self._chain.grown(closing_line(at), self._keys)
             try:
                 with self._database.writing() as connection:
-                    connection.execute(insert(audit_entries).values(closed.row(at)))
+                    connection.execute(insert(audit_entries), [*self._taken_back(connection), closed.row(at)])
             except IntegrityError:
                 pass  # closed by a try that was never told so
-            self._chain, self._is_unsynced = _NONE, False
+            self._chain, self._unsynced = _NONE, []
 
     def _insert(self, waiting: Sequence[Waiting]) -> None:
         """In one transaction. Raises StoreError."""
-        chain, rows, now = self._chain, [], self._clock()
-        is_synced = any(one.is_synced for one in waiting)
+        chain, now, rows = self._chain, self._clock(), []
+        is_synced = any(one.is_synced for one in waiting) or len(self._unsynced) >= MAX_UNSYNCED
         try:
             with self._database.writing() as connection:
                 if not is_synced:
                     connection.execute(select(func.set_config("synchronous_commit", "off", True)))
+                taken_back = self._taken_back(connection)
                 if not chain.place:
                     ends = newest_ends(connection, N_ENDS_NAMED)
                     chain = chain.grown(chain_line(now, chain.name, self._old_before, ends), self._keys)
@@ -163,17 +167,33 @@ class SqlAudit:
                 for one in waiting:
                     chain = chain.grown(entry_line(one.entry, self._keys), self._keys)
                     rows.append(chain.row(one.entry.at))
-                connection.execute(insert(audit_entries), rows)
+                connection.execute(insert(audit_entries), [*taken_back, *rows])
         except IntegrityError as error:
             raise StoreError("An earlier try, whose end is not known, writes the same lines.") from error
         # What is synced takes along all that was committed before it.
-        self._chain, self._is_unsynced = chain, not is_synced
+        self._chain, self._unsynced = chain, [] if is_synced else [*self._unsynced, *rows]
+
+    def _taken_back(self, connection: Connection) -> list[dict[str, Any]]:
+        """What a crash of the database, or a standby in its place, has lost of this chain, as far as it is at hand."""
+        if not self._chain.place:
+            return []
+        own = audit_entries.c.chain == self._chain.name
+        end = connection.execute(select(func.max(audit_entries.c.place)).where(own)).scalar() or 0
+        lost = [row for row in self._unsynced if row["place"] > end]
+        if n_gone := self._chain.place - end - len(lost):
+            _log.error("the database has lost %d lines of the audit trail, and `vouch audit check` will say so", n_gone)
+        if lost:
+            _log.warning("the database had lost %d lines of the audit trail, which are written again", len(lost))
+        return lost
 
     def _sync(self) -> None:
         with self._database.writing() as connection:
-            # A commit waits for the disk where it wrote something: a message that nobody reads.
-            connection.execute(select(func.pg_logical_emit_message(True, "vouch", "")))
-        self._is_unsynced = False
+            if taken_back := self._taken_back(connection):
+                connection.execute(insert(audit_entries), taken_back)
+            else:
+                # A commit waits for the disk where it wrote something: a message that nobody reads.
+                connection.execute(select(func.pg_logical_emit_message(True, "vouch", "")))
+        self._unsynced = []
 
     def _delete_some(self, old_before: datetime) -> None:
         with self._database.writing() as connection:

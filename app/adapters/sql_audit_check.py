@@ -7,7 +7,7 @@ a first line tells too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -58,7 +58,7 @@ class ChainCheck:
         self._lacking = [] if held_macs is None else held_macs.split(",")
         self._found: dict[str, _Found] = {}
         self._first_at: str | None = None
-        self._problem: str | None = None
+        self._problems: list[str] = []
 
     def add(self, chain: str, lines: Iterable[StoredLine]) -> None:
         """The lines of one chain that are there, one or more, in order."""
@@ -68,7 +68,7 @@ class ChainCheck:
         for one in lines:
             first = first or one
             if (wrong := self._wrong(chain, one, before)) is not None:
-                self._problem = self._problem or f"chain {chain}, {wrong}"
+                self._problems.append(f"chain {chain}, {wrong}")
             if (mac := mac_of(one.line)) in self._lacking:
                 self._lacking.remove(mac)
             n_entries += one.fields.get("action") not in (None, *NO_ENTRIES)
@@ -85,6 +85,7 @@ class ChainCheck:
             (one for one in self._found.values() if (one.chain, one.last.place) not in self._named),
             key=lambda one: one.last_at,
         )
+        problems = [*self._problems, *self._missing(kept_from), *map(lacking, self._lacking)]
         return CheckedTrail(
             n_entries=sum(one.n_entries for one in self._found.values()),
             n_files=0,
@@ -92,7 +93,7 @@ class ChainCheck:
             first_at=self._first_at,
             last_at=max((one.last_at for one in self._found.values()), default=None),
             last_mac=",".join(mac_of(one.last.line) for one in loose) or None,
-            problem=self._problem or self._missing(kept_from) or (lacking(self._lacking[0]) if self._lacking else None),
+            problem=_told(problems),
             unclosed=tuple(UnclosedChain(one.chain, one.n_entries, one.last_at) for one in loose if not one.is_closed),
         )
 
@@ -109,15 +110,21 @@ class ChainCheck:
             return f"line {one.place}: it stands under another time than it was written at."
         return None
 
-    def _missing(self, kept_from: str) -> str | None:
+    def _missing(self, kept_from: str) -> Iterator[str]:
         for one in self._found.values():
             if one.first_place > 1 and one.last_at >= kept_from:
-                return f"chain {one.chain}: its first {one.first_place - 1} lines are missing."
+                yield f"chain {one.chain}: its first {one.first_place - 1} lines are missing."
         for (chain, place), at in self._named.items():
             if at < kept_from:
                 continue
             if chain not in self._found:
-                return f"chain {chain}: it had {place} lines at {at}, and all of them are missing."
-            if self._found[chain].last.place < place:
-                return f"chain {chain}: it had {place} lines at {at}, and its end is missing."
+                yield f"chain {chain}: it had {place} lines at {at}, and all of them are missing."
+            elif self._found[chain].last.place < place:
+                yield f"chain {chain}: it had {place} lines at {at}, and its end is missing."
+
+
+def _told(problems: Sequence[str]) -> str | None:
+    """The first, with how many there are: what was known before hides none that is new."""
+    if not problems:
         return None
+    return problems[0] if len(problems) == 1 else f"{problems[0]} That is one of {len(problems)} problems."

@@ -147,6 +147,51 @@ def test_after_a_sync_the_log_of_the_database_is_on_disk(audit_rows: KeptRows, c
     assert _told(audit_rows.database, f"SELECT pg_current_wal_flush_lsn() >= '{end}'") is True
 
 
+def test_what_a_crash_of_the_database_took_is_written_again(
+    audit_rows: KeptRows, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    trail = audit_rows.opened(clock)
+    write(trail, clock, "a", "b", "c")
+    audit_rows.execute("DELETE FROM audit_entries WHERE place > 2")
+    write(trail, clock, "d")
+    audit_rows.execute("DELETE FROM audit_entries")
+    trail.sync()
+    write(trail, clock, "e")
+    audit_rows.execute("DELETE FROM audit_entries WHERE place > 5")
+    trail.close()
+    assert requests(audit_rows) == ["a", "b", "c", "d", "e"]
+    assert (audit_rows.read().check().problem, len(audit_rows.parts())) == (None, 1)
+    assert "had lost 2 lines of the audit trail, which are written again" in caplog.text
+
+
+def test_what_is_lost_after_it_was_synced_is_missed(
+    audit_rows: KeptRows, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a standby does that was behind."""
+    trail = audit_rows.opened(clock)
+    write(trail, clock, "a", "b", "c")
+    trail.sync()
+    write(trail, clock, "d")
+    audit_rows.execute("DELETE FROM audit_entries WHERE place > 2")
+    write(trail, clock, "e")
+    trail.close()
+    assert requests(audit_rows) == ["a", "d", "e"]
+    assert "has lost 2 lines of the audit trail" in caplog.text
+    assert "line 5: what stood before it is missing" in str(audit_rows.read().check().problem)
+
+
+def test_a_problem_that_is_known_hides_none_that_is_new(audit_rows: KeptRows, clock: Clock) -> None:
+    for name in ("a", "b"):
+        with closing(audit_rows.opened(clock)) as trail:
+            write(trail, clock, name, name)
+    one, other = audit_rows.parts()
+    audit_rows.execute(f"DELETE FROM audit_entries WHERE chain = '{one}' AND place = 2")
+    first = str(audit_rows.read().check().problem)
+    assert "problems" not in first
+    audit_rows.execute(f"DELETE FROM audit_entries WHERE chain = '{other}' AND place = 2")
+    assert "one of 2 problems" in str(audit_rows.read().check().problem)
+
+
 class Forgetful(Database):
     """Commits, and then loses the answer, where it is told to."""
 
