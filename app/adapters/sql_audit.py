@@ -94,7 +94,9 @@ class SqlAudit:
                 if self._old_before is not None and self._chain.place:
                     self._delete_some(self._old_before)
             except StoreError as error:
-                _log.error("%s This is tried again; a crash of the database may take the last lines of the audit trail.", error)
+                _log.error(
+                    "%s This is tried again; a crash of the database may take the last lines of the audit trail.", error
+                )
 
     def close(self) -> None:
         """Leaves a closing line: a chain without one is written to still, or its process was killed, or its end cut off."""
