@@ -87,16 +87,16 @@ class SqlAudit:
 
     def sync(self) -> None:
         self._waiting.flush()
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 if self._unsynced:
                     self._sync()
-                if self._old_before is not None and self._chain.place:
-                    self._delete_some(self._old_before)
-            except StoreError as error:
-                _log.error(
-                    "%s This is tried again; a crash of the database may take the last lines of the audit trail.", error
-                )
+            if (old_before := self._old_before) is not None and self._chain.place:
+                self._delete_some(old_before)
+        except StoreError as error:
+            _log.error(
+                "%s This is tried again; a crash of the database may take the last lines of the audit trail.", error
+            )
 
     def close(self) -> None:
         """Leaves a closing line: a chain without one is written to still, or its process was killed, or its end cut off."""
@@ -201,7 +201,8 @@ class SqlAudit:
         with self._database.writing() as connection:
             is_left = delete_some_before(connection, old_before)
         if not is_left:
-            self._old_before = None
+            if self._old_before == old_before:  # and no other day has begun
+                self._old_before = None
             _log.info("the audit trail of before %s is deleted", old_before.date())
 
 

@@ -7,7 +7,7 @@ a first line tells too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -58,7 +58,8 @@ class ChainCheck:
         self._lacking = [] if held_macs is None else held_macs.split(",")
         self._found: dict[str, _Found] = {}
         self._first_at: str | None = None
-        self._problems: list[str] = []
+        self._problem: str | None = None
+        self._n_problems = 0
 
     def add(self, chain: str, lines: Iterable[StoredLine]) -> None:
         """The lines of one chain that are there, one or more, in order."""
@@ -68,7 +69,7 @@ class ChainCheck:
         for one in lines:
             first = first or one
             if (wrong := self._wrong(chain, one, before)) is not None:
-                self._problems.append(f"chain {chain}, {wrong}")
+                self._note(f"chain {chain}, {wrong}")
             if (mac := mac_of(one.line)) in self._lacking:
                 self._lacking.remove(mac)
             n_entries += one.fields.get("action") not in (None, *NO_ENTRIES)
@@ -85,7 +86,8 @@ class ChainCheck:
             (one for one in self._found.values() if (one.chain, one.last.place) not in self._named),
             key=lambda one: one.last_at,
         )
-        problems = [*self._problems, *self._missing(kept_from), *map(lacking, self._lacking)]
+        for problem in (*self._missing(kept_from), *map(lacking, self._lacking)):
+            self._note(problem)
         return CheckedTrail(
             n_entries=sum(one.n_entries for one in self._found.values()),
             n_files=0,
@@ -93,7 +95,7 @@ class ChainCheck:
             first_at=self._first_at,
             last_at=max((one.last_at for one in self._found.values()), default=None),
             last_mac=",".join(mac_of(one.last.line) for one in loose) or None,
-            problem=_told(problems),
+            problem=self._told(),
             unclosed=tuple(UnclosedChain(one.chain, one.n_entries, one.last_at) for one in loose if not one.is_closed),
         )
 
@@ -122,9 +124,11 @@ class ChainCheck:
             elif self._found[chain].last.place < place:
                 yield f"chain {chain}: it had {place} lines at {at}, and its end is missing."
 
+    def _note(self, problem: str) -> None:
+        self._problem = self._problem or problem
+        self._n_problems += 1
 
-def _told(problems: Sequence[str]) -> str | None:
-    """The first, with how many there are: what was known before hides none that is new."""
-    if not problems:
-        return None
-    return problems[0] if len(problems) == 1 else f"{problems[0]} That is one of {len(problems)} problems."
+    def _told(self) -> str | None:
+        """The first, with how many there are: what was known before hides none that is new."""
+        more = f" That is one of {self._n_problems} problems." if self._n_problems > 1 else ""
+        return None if self._problem is None else self._problem + more
