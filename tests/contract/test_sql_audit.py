@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer
@@ -48,6 +52,46 @@ def test_replicas_write_chains_of_their_own_and_one_trail_comes_back(audit_rows:
     found = audit_rows.read().check()
     assert (found.problem, found.n_entries, found.n_chains, found.n_files, found.unclosed) == (None, 6, 2, 0, ())
     assert [read_line(lines[-1])["action"] for lines in audit_rows.parts().values()] == [CLOSED, CLOSED]
+
+
+# Asks without end, and prints each entry that the trail has taken.
+WRITE = """
+import itertools, sys
+from dataclasses import replace
+from app.adapters.database import Database
+from app.adapters.engine import make_engine, parse_url
+from app.adapters.sql_audit import SqlAudit
+from app.records import utc_now
+from audit_trails import ENTRY, KEYS
+trail = SqlAudit(Database(make_engine(parse_url(sys.argv[1]))), KEYS, 0, utc_now)
+for n in itertools.count():
+    trail.write(replace(ENTRY, at=utc_now(), request_id=f"killed {n}"), is_synced=False)
+    print(f"killed {n}", flush=True)
+"""
+
+
+def test_what_was_written_outlives_a_kill_beside_another(audit_rows: KeptRows, clock: Clock) -> None:
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE, audit_rows.url],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    taken = [process.stdout.readline().strip() for _ in range(20)]
+    with closing(audit_rows.opened(clock)) as other:
+        write(other, clock, "beside")
+        process.kill()
+        taken += process.stdout.read().splitlines()
+        process.stdout.close()
+        process.wait()
+    entries = requests(audit_rows)
+    # The one that was under way may be there too.
+    assert [name for name in entries if name != "beside"][: len(taken)] == taken
+    assert len(entries) <= len(taken) + 2
+    found = audit_rows.read().check()
+    assert (found.problem, found.n_chains) == (None, 2)
 
 
 def test_many_lines_come_back_in_order(audit_rows: KeptRows, clock: Clock) -> None:
