@@ -11,6 +11,7 @@ from app.cli_audit import audit
 from app.cli_backup import backup, restore
 from app.cli_bench import bench
 from app.cli_bulk import enroll_all
+from app.cli_erasures import erasures
 from app.cli_keys import keys
 from app.cli_sentences import sentences
 from app.cli_speakers import speakers
@@ -36,6 +37,7 @@ cli.command("enroll-all", cls=VoiceCommand)(enroll_all)
 cli.add_typer(speakers, name="speakers")
 cli.add_typer(keys, name="keys")
 cli.add_typer(audit, name="audit")
+cli.add_typer(erasures, name="erasures")
 
 
 @cli.command()
@@ -56,15 +58,31 @@ def serve(
 
 @cli.command("rotate-master-key")
 def rotate_master_key() -> None:
-    """Seals what the database holds under a new master key; stop the service first. Safe to run again if it is cut short."""
+    """Seals what the database holds under a new master key. Safe to run again if it is cut short.
+
+    On SQLite stop the service first. On PostgreSQL services go on, once each of them has both keys.
+    """
     from app.adapters.rotation import rotate
 
     with sentences():
         settings = load_settings()
         rotated = rotate(settings)
     typer.echo(f"Sealed anew: {rotated.n_secrets} secrets of the service and {rotated.n_speakers} speakers' keys.")
-    if settings.master_key is not None:
-        typer.echo("VOUCH_MASTER_KEY: what stands behind its first key is needed no more.")
+    if not rotated.has_replaced_file:
+        typer.echo("What stands behind the first master key is needed no more.")
+
+
+@cli.command("migrate-schema")
+def migrate_schema() -> None:
+    """Brings the database to this release's schema, as a start of the service does. On PostgreSQL services may run beside it."""
+    from app.adapters.schema import migrate_schema as migrate
+
+    with sentences():
+        done = migrate(load_settings())
+    if done.before == done.after:
+        typer.echo(f"The schema is at revision {done.after} already.")
+    else:
+        typer.echo(f"The schema went from {done.before or 'nothing'} to revision {done.after}.")
 
 
 cli.command()(backup)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from app.cli_sentences import sentences
 from app.records import DEFAULT_TENANT
 from app.settings import load_settings
 from model.errors import ServiceError
+
+if TYPE_CHECKING:
+    from app.adapters.audit_found import CheckedTrail
 
 audit = typer.Typer(no_args_is_help=True, help="The audit trail: who enrolled, verified or erased whom, and when.")
 
@@ -48,22 +52,30 @@ def check(
 ) -> None:
     """Says whether any entry was changed, moved or taken out. Status 1 where one was.
 
-    Entries taken off the end do not show by themselves: note the mac that this prints elsewhere, and give it to the next check.
+    Entries taken off the end do not show by themselves: note the mac that this prints elsewhere, and give it to the next
+    check. On PostgreSQL it also lists the chains whose end nothing vouches for: of processes that run, and of those that were
+    killed.
     """
     from app.adapters.audit_reading import open_trail
 
     with sentences():
         found = open_trail(load_settings()).check(holds)
     if as_json:
-        typer.echo(json.dumps(vars(found)))
+        typer.echo(json.dumps(asdict(found)))
     elif found.problem is None:
         span = f", {found.first_at} to {found.last_at}" if found.first_at else ""
-        files = "1 file" if found.n_files == 1 else f"{found.n_files} files"
-        typer.echo(f"Whole: {found.n_entries} entries in {files}{span}. The last mac: {found.last_mac}")
+        typer.echo(f"Whole: {found.n_entries} entries in {_parts(found)}{span}. The last mac: {found.last_mac}")
+        for one in found.unclosed:
+            typer.echo(f"Not closed: chain {one.chain}, {one.n_entries} entries, the last line of {one.last_at}")
     else:
         typer.echo(f"NOT WHOLE: {found.problem}", err=True)
     if found.problem is not None:
         raise typer.Exit(1)
+
+
+def _parts(found: CheckedTrail) -> str:
+    n, what = (found.n_chains, "chain") if found.n_chains else (found.n_files, "file")
+    return f"1 {what}" if n == 1 else f"{n} {what}s"
 
 
 def _row(entry: dict[str, Any]) -> str:

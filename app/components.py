@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from app.access import SCOPES, KeyHasher
@@ -13,6 +13,7 @@ from app.adapters.audit_lines import TrailKeys
 from app.adapters.batching import BatchingEmbedder
 from app.adapters.bootstrap_key import write_bootstrap_key
 from app.adapters.c_heap import return_large_blocks
+from app.adapters.data_dir import make_data_dir
 from app.adapters.database import Database, is_sealed, open_database
 from app.adapters.decoder_pool import DecoderPool
 from app.adapters.embedders import BundleEmbedder, choose_device, open_embedder, use_one_thread_per_worker
@@ -20,6 +21,7 @@ from app.adapters.erasures import open_erasures
 from app.adapters.galleries import open_gallery
 from app.adapters.postgres import PostgresLimits
 from app.adapters.sealing import Sealer
+from app.adapters.sql_audit import SqlAudit
 from app.adapters.sql_keys import SqlKeyStore
 from app.adapters.sql_secrets import Secrets, open_master_key, open_secrets
 from app.adapters.sql_store import SqlSpeakerStore
@@ -87,7 +89,7 @@ class Components:
         self.embedder.close()
         self.gallery.close()
         self.keys.write_uses()
-        self.trail.sync()
+        self.trail.close()
         self.store.close()
 
 
@@ -100,7 +102,7 @@ def build(settings: Settings) -> Components:
     embedder = open_embedder(settings.engine, bundle, choose_device(settings.device, bundle))
     assessor = SpeechAssessor(SpeechDetector())
     log.info("bundle %s (encoder %s) on %s", bundle.bundle_id, bundle.encoder_id, embedder.device)
-    _make_data_dir(settings)
+    make_data_dir(settings)
     kept = _open_store(settings, bundle)
     n_threads = N_THREADS_PER_WORKER * settings.workers
     return Components(
@@ -131,12 +133,13 @@ def _judge(settings: Settings, likelihood: LikelihoodModel, points: Mapping[str,
 @contextmanager
 def open_keys(settings: Settings) -> Iterator[ApiKeys]:
     """The keys alone, for a command. Raises StoreInUse where a service has the database."""
-    _make_data_dir(settings)
+    make_data_dir(settings)
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
     database = open_database(settings.store_url, master, _limits(settings))
     try:
         secrets = open_secrets(database, master)
-        yield _keys(database, secrets, _trail(secrets, settings))
+        with closing(_trail(database, secrets, settings)) as trail:
+            yield _keys(database, secrets, trail)
     finally:
         database.close()
 
@@ -149,7 +152,7 @@ class _Kept:
     gallery: Gallery
     changes: ReferenceChanges | None
     keys: ApiKeys
-    trail: AuditFiles
+    trail: AuditTrail
 
 
 def _open_store(settings: Settings, bundle: Bundle) -> _Kept:
@@ -160,7 +163,7 @@ def _open_store(settings: Settings, bundle: Bundle) -> _Kept:
     database = open_database(settings.store_url, master, _limits(settings))
     try:
         secrets = open_secrets(database, master)
-        trail = _trail(secrets, settings)
+        trail = _trail(database, secrets, settings)
         keys = _keys(database, secrets, trail)
         _require_keys_beyond_loopback(keys, settings)
         erasures = open_erasures(database, secrets, settings)
@@ -185,9 +188,11 @@ def _keys(database: Database, secrets: Secrets, trail: AuditTrail) -> ApiKeys:
     return ApiKeys(SqlKeyStore(database), KeyHasher(secrets.api_keys), Auditor(trail))
 
 
-def _trail(secrets: Secrets, settings: Settings) -> AuditFiles:
-    folder = settings.data_dir / AUDIT_FOLDER
-    return AuditFiles(folder, TrailKeys.of(secrets.speaker_ids), settings.audit_days, utc_now)
+def _trail(database: Database, secrets: Secrets, settings: Settings) -> AuditTrail:
+    keys = TrailKeys.of(secrets.speaker_ids)
+    if database.is_file:
+        return AuditFiles(settings.data_dir / AUDIT_FOLDER, keys, settings.audit_days, utc_now)
+    return SqlAudit(database, keys, settings.audit_days, utc_now)
 
 
 def _require_keys_beyond_loopback(keys: ApiKeys, settings: Settings) -> None:
@@ -209,16 +214,6 @@ def _require_keys_beyond_loopback(keys: ApiKeys, settings: Settings) -> None:
         "made a first API key with every scope; it is in %s. Make others with it, then revoke it.",
         settings.bootstrap_key_file,
     )
-
-
-def _make_data_dir(settings: Settings) -> None:
-    try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"VOUCH_DATA_DIR is {str(settings.data_dir)!r}, which cannot be made ({error.strerror}). Name a folder that "
-            "this user may write to."
-        ) from error
 
 
 def _facts(bundle: Bundle, embedder: BundleEmbedder | BatchingEmbedder) -> ModelFacts:

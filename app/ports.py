@@ -296,7 +296,7 @@ class AuditTrail(Protocol):
 
     @property
     def n_unwritten(self) -> int:
-        """Entries that wait for a disk that takes them."""
+        """Entries that wait for a disk or a database that takes them."""
         ...
 
     def require_room(self) -> None:
@@ -312,6 +312,10 @@ class AuditTrail(Protocol):
 
     def sync(self) -> None:
         """After it, every entry that was written outlives a power cut."""
+        ...
+
+    def close(self) -> None:
+        """As `sync`, before this process ends in good order."""
         ...
 
 

@@ -29,3 +29,6 @@ class FakeAuditTrail:
 
     def sync(self) -> None:
         self.synced = list(self.entries)
+
+    def close(self) -> None:
+        self.sync()

@@ -7,12 +7,13 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from app.adapters.audit_lines import TrailKeys, chained, entry_line, file_line
+from app.adapters.audit_waiting import Waiting, WaitingEntries
 from app.adapters.files import sync_file, sync_folder, write_all
 from app.audit import AuditEntry
 from app.errors import StoreError
@@ -20,8 +21,6 @@ from app.errors import StoreError
 _log = logging.getLogger(__name__)
 
 AUDIT_FOLDER = "audit"
-MAX_WAITING = 10_000
-"""Entries that may wait for a disk that takes them."""
 MAX_LINE_BYTES = 4096
 """No request id, tenant or key id is longer than 128 characters; a line takes a tenth of this."""
 _NAME = re.compile(r"\d{4}-\d\d-\d\d\.jsonl")
@@ -36,7 +35,7 @@ class AuditFiles:
     """Fulfils `app.ports.AuditTrail`.
 
     Nothing is kept of the files between two entries, and each is added under a lock on the folder: processes that share the
-    folder, such as a command beside a service on PostgreSQL, write one trail.
+    folder write one trail.
     """
 
     def __init__(self, folder: Path, keys: TrailKeys, keep_days: int, clock: Callable[[], datetime]) -> None:
@@ -45,9 +44,9 @@ class AuditFiles:
         self._keys = keys
         self._keep_days = keep_days
         self._clock = clock
-        self._lock = threading.Lock()
-        self._waiting: list[AuditEntry] = []
+        self._waiting = WaitingEntries(self._add_first)
         self._newest = ""
+        self._syncing = threading.Lock()
         self._unsynced: set[Path] = set()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,25 +59,15 @@ class AuditFiles:
         return len(self._waiting)
 
     def require_room(self) -> None:
-        with self._lock:
-            if self._waiting and (error := self._write_waiting()):
-                raise _cannot_write(self._folder, error) from error
+        self._waiting.write_all()
 
     def write(self, entry: AuditEntry, *, is_synced: bool) -> None:
-        with self._lock:
-            if len(self._waiting) >= MAX_WAITING and (error := self._write_waiting()):
-                raise _cannot_write(self._folder, error) from error
-            self._waiting.append(entry)
-            error = self._write_waiting()
-        if error is not None:
-            _log.error("%s It waits in memory.", _cannot_write(self._folder, error))
-        elif is_synced:
+        if self._waiting.add(entry, is_synced=is_synced) and is_synced:
             self.sync()
 
     def sync(self) -> None:
-        with self._lock:
-            if self._waiting and (error := self._write_waiting()):
-                _log.error("%s %d entries wait.", _cannot_write(self._folder, error), len(self._waiting))
+        self._waiting.flush()
+        with self._syncing:
             paths, self._unsynced = self._unsynced, set()
         for path in paths:
             try:
@@ -86,16 +75,21 @@ class AuditFiles:
             except OSError as error:
                 _log.error("The audit trail %s cannot be synced (%s); a power cut may take its end.", path, error)
 
-    def _write_waiting(self) -> OSError | None:
-        """What stopped it, before an entry that goes on waiting."""
+    def close(self) -> None:
+        self.sync()
+
+    def _add_first(self, waiting: Sequence[Waiting]) -> int:
+        """Up to the first that the disk does not take."""
+        n_added = 0
         try:
             with self._folder_locked():
-                while self._waiting:
-                    self._add(self._waiting[0])
-                    del self._waiting[0]
+                for one in waiting:
+                    self._add(one.entry)
+                    n_added += 1
         except OSError as error:
-            return error
-        return None
+            if not n_added:
+                raise _cannot_write(self._folder, error) from error
+        return n_added
 
     def _add(self, entry: AuditEntry) -> None:
         """Whole, or not at all. Raises OSError."""
@@ -112,7 +106,8 @@ class AuditFiles:
                 raise
         finally:
             os.close(number)
-        self._unsynced.add(path)
+        with self._syncing:
+            self._unsynced.add(path)
         if begin:
             sync_folder(self._folder)
             self._delete_old()

@@ -7,6 +7,9 @@ The last field is an HMAC-SHA256 of the line without it and of the line before, 
 or taken out from between by whoever lacks the key. The first line of a file names the last one of the file before, since
 old files are deleted when their time is over. Lines that are missing at the very end show only against a `mac` that was
 noted elsewhere.
+
+In PostgreSQL, where several processes write at once, each has a chain of its own for each day. What is said here of a file
+holds of a chain, but that its first line names the ends of all chains that it finds, and that its last one closes it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +29,21 @@ _MAC_BYTES = 64
 _TAIL_BYTES = len(b',"mac":""}') + _MAC_BYTES
 FILE = "file"
 """The action of a file's first line."""
+CHAIN = "chain"
+"""The action of a chain's first line."""
+CLOSED = "closed"
+"""The action of a chain's last line."""
+
+
+@dataclass(frozen=True)
+class ChainEnd:
+    """The last line of a chain, as somebody found it."""
+
+    chain: str
+    place: int
+    """1 for the first line."""
+    at: str
+    """When the line was written, as `written_time` has it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,23 @@ def file_line(at: datetime, line_before: bytes) -> dict[str, str]:
     return {"at": written_time(at), "action": FILE, "after": fingerprint(line_before)}
 
 
-def chained(fields: Mapping[str, str], line_before: bytes, keys: TrailKeys) -> bytes:
+def chain_line(at: datetime, chain: str, kept_from: datetime | None, ends: Iterable[ChainEnd]) -> dict[str, Any]:
+    """The fields of a chain's first line. Chains that ended before `kept_from` may be gone; None where all are kept."""
+    return {
+        "at": written_time(at),
+        "action": CHAIN,
+        "chain": chain,
+        **({} if kept_from is None else {"kept_from": written_time(kept_from)}),
+        "after": [vars(end) for end in ends],
+    }
+
+
+def closing_line(at: datetime) -> dict[str, str]:
+    """The fields of a chain's last line, where its process had the time to write one."""
+    return {"at": written_time(at), "action": CLOSED}
+
+
+def chained(fields: Mapping[str, Any], line_before: bytes, keys: TrailKeys) -> bytes:
     """The line, with its end. `line_before` is the one above it in the file, without its end, or empty for the first."""
     return _with_mac(json.dumps(fields, separators=(",", ":")).encode(), line_before, keys) + b"\n"
 
@@ -84,6 +118,11 @@ def read_line(line: bytes) -> dict[str, Any]:
 
 def fingerprint(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
+
+
+def mac_of(line: bytes) -> str:
+    """The code that the line, without its end, ends with."""
+    return line[-_MAC_BYTES - 2 : -2].decode("ascii", "replace")
 
 
 def written_time(at: datetime) -> str:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.adapters.audit_files import AUDIT_FOLDER, audit_files
-from app.adapters.audit_lines import FILE, TrailKeys, fingerprint, is_chained, read_line
+from app.adapters.audit_found import CheckedTrail, asked_entry, lacking
+from app.adapters.audit_lines import FILE, TrailKeys, fingerprint, is_chained, mac_of, read_line
 from app.adapters.database import is_sealed
+from app.adapters.engine import parse_url
+from app.adapters.sql_audit_reading import SqlTrail
 from app.adapters.sql_secrets import open_master_key, read_secrets
 from app.errors import StoreError
 from app.settings import Settings
 
 
-@dataclass(frozen=True)
-class CheckedTrail:
-    n_entries: int
-    n_files: int
-    first_at: str | None
-    last_at: str | None
-    last_mac: str | None
-    """To be noted elsewhere: a later check for it shows whether anything before it was cut off."""
-    problem: str | None
-    """Where the trail is first not as it was written; None where it is whole."""
-
-
 class Trail:
-    """Read beside the service that writes it."""
+    """In files. Read beside the service that writes it."""
 
     def __init__(self, folder: Path, keys: TrailKeys) -> None:
         self._folder = folder
@@ -42,12 +32,7 @@ class Trail:
         speaker = None if speaker_id is None else self._keys.speaker(tenant, speaker_id)
         for path in self._files():
             for line in _lines(path):
-                try:
-                    fields = read_line(line)
-                except ValueError:
-                    continue
-                is_asked = tenant is None or fields.get("tenant") == tenant
-                if fields.get("action") != FILE and is_asked and speaker in (None, fields.get("speaker")):
+                if (fields := asked_entry(line, tenant, speaker)) is not None:
                     yield fields
 
     def check(self, held_mac: str | None = None) -> CheckedTrail:
@@ -66,17 +51,15 @@ class Trail:
                     continue
                 n_entries += fields.get("action") != FILE
                 first_at, last_at = first_at or fields["at"], fields["at"]
-        if not is_held:
-            problem = (
-                problem
-                or f"no line has the mac {held_mac}: the trail was cut off before it, or it is not this trail's."
-            )
+        if held_mac is not None and not is_held:
+            problem = problem or lacking(held_mac)
         return CheckedTrail(
             n_entries=n_entries,
             n_files=len(files),
+            n_chains=0,
             first_at=first_at,
             last_at=last_at,
-            last_mac=last_line[-66:-2].decode("ascii", "replace") or None,
+            last_mac=mac_of(last_line) or None,
             problem=problem,
         )
 
@@ -97,12 +80,15 @@ class Trail:
             raise StoreError(f"The audit trail in {self._folder} cannot be read ({error.strerror}).") from error
 
 
-def open_trail(settings: Settings) -> Trail:
+def open_trail(settings: Settings) -> Trail | SqlTrail:
     """Beside a running service too. Raises StoreError, SettingsError."""
     if not is_sealed(settings.store_url):
         raise StoreError("There is no database yet, and so no audit trail: VOUCH_DATA_DIR says where it is looked for.")
     secrets = read_secrets(settings.store_url, open_master_key(settings, may_make=False))
-    return Trail(settings.data_dir / AUDIT_FOLDER, TrailKeys.of(secrets.speaker_ids))
+    keys = TrailKeys.of(secrets.speaker_ids)
+    if parse_url(settings.store_url).get_backend_name() == "sqlite":
+        return Trail(settings.data_dir / AUDIT_FOLDER, keys)
+    return SqlTrail(settings.store_url, keys)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -59,8 +59,9 @@ def database_file(database_url: str) -> Path:
     url = parse_url(database_url)
     if url.get_backend_name() != "sqlite" or not url.database:
         raise StoreError(
-            f"The database is a {url.get_backend_name()} server's, which has tools of its own for this, such as pg_dump. "
-            "`vouch backup` and `vouch restore` are for the embedded SQLite file."
+            "`vouch backup` and `vouch restore` are for SQLite, and the database is PostgreSQL's. Back it up with pg_dump "
+            "or your provider's snapshots, and keep a file of `vouch erasures export` beside them; after a restore, and "
+            "before any service starts, `vouch erasures apply` erases again whoever was erased since."
         )
     return Path(url.database)
 

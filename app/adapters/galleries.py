@@ -42,6 +42,7 @@ def open_gallery(
             )
         return OpenGallery(_in_memory(settings, encoder_id, n_embedding), NO_FOLLOWER, None)
     kind: GalleryKind = "pgvector" if settings.gallery == "auto" else settings.gallery
+    changes = ReferenceLog(database)
     with database.writing() as connection:
         take_migration_lock(connection)
         choose_gallery(connection, kind)
@@ -49,8 +50,8 @@ def open_gallery(
             make_references(connection)
         else:
             drop_references(connection)
+            changes.begin(connection)
     if kind == "faiss":
-        changes = ReferenceLog(database)
         return OpenGallery(_in_memory(settings, encoder_id, n_embedding), changes, changes)
     log.warning(
         "identification searches in PostgreSQL, where the speakers' references lie unsealed beside their sealed "

@@ -37,6 +37,10 @@ class MasterKey:
         self._ciphers = {_id_of(key): AESGCM(key) for key in keys}
         self._current = _id_of(keys[0])
 
+    @property
+    def has_several(self) -> bool:
+        return len(self._ciphers) > 1
+
     def seal(self, plain: bytes, context: bytes) -> bytes:
         """What only `open` with the same context gives back."""
         nonce = secrets.token_bytes(NONCE_BYTES)

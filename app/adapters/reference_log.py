@@ -38,6 +38,14 @@ class ReferenceLog:
     def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
         self._database, self._clock = database, clock
 
+    def begin(self, connection: Connection) -> None:
+        """Forgets what another server has numbered: one that a dump was restored into counts transactions anew."""
+        ours = _number(func.pg_snapshot_xmax(func.pg_current_snapshot()))
+        connection.execute(delete(reference_changes).where(reference_changes.c.transaction > ours))
+        connection.execute(
+            delete(deployment).where(deployment.c.name == _PRUNED, cast(deployment.c.value, BigInteger) > ours)
+        )
+
     def changed(self, connection: Connection, tenant: str, number: int) -> None:
         require_gallery(connection, "faiss")
         connection.execute(

@@ -46,7 +46,7 @@ def test_a_new_master_key_in_the_environment_makes_the_old_one_needless(data: Pa
     (data / MASTER_KEY_FILE).unlink()
     result = run(data, "rotate-master-key", VOUCH_MASTER_KEY=f"{MADE} {old}")
     assert result.exit_code == 0, result.output
-    assert "VOUCH_MASTER_KEY: what stands behind its first key is needed no more." in result.stdout
+    assert "What stands behind the first master key is needed no more." in result.stdout
     assert run(data, "rotate-master-key", VOUCH_MASTER_KEY=old).exit_code == 2
     assert run(data, "rotate-master-key", VOUCH_MASTER_KEY=MADE).exit_code == 0
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer
 
-from app.adapters.database import Database
+from app.adapters.database import Database, open_database
+from app.adapters.engine import make_engine, parse_url
 from app.adapters.faiss_gallery import FaissGallery
 from app.adapters.sql_store import open_store
 from app.ports import Gallery, SpeakerStore
+from audit_trails import KeptRows
 from fake_gallery import FakeGallery
 from fake_store import FakeSpeakerStore
 from galleries import inverted, planted, postgres_database
@@ -62,3 +65,18 @@ def gallery_database(postgres: PostgresServer) -> Iterator[Database]:
 def path(tmp_path: Path) -> Path:
     """Of a database file that is not there yet, nor is its folder."""
     return tmp_path / "data" / "vouch.db"
+
+
+@pytest.fixture(scope="module")
+def audit_url(postgres: PostgresServer) -> Iterator[str]:
+    """Of a database with the schema, for the tests of an audit trail of a module."""
+    with postgres.database() as url:
+        open_database(url, MASTER).close()
+        yield url
+
+
+@pytest.fixture
+def audit_rows(audit_url: str) -> Iterator[KeptRows]:
+    engine = make_engine(parse_url(audit_url))
+    with closing(Database(engine)) as database:
+        yield KeptRows(audit_url, engine, database)

@@ -141,6 +141,26 @@ def test_a_replica_that_was_away_for_long_reads_everybody_anew(postgres_url: str
         assert now.speakers == frozenset()
 
 
+def test_a_dump_that_another_server_wrote_holds_nothing_up(postgres_url: str) -> None:
+    """Its transactions have higher numbers than this server's will have for long."""
+    with replica(postgres_url, "faiss") as one:
+        create(one.store, "alice")
+        enroll(one.store, "alice", 1)
+        with one.database.writing() as connection:
+            connection.execute(text("UPDATE reference_changes SET transaction = transaction + 1000000000"))
+            connection.execute(
+                text(
+                    "INSERT INTO deployment SELECT 'reference_changes_pruned', max(transaction) FROM reference_changes"
+                )
+            )
+    with replica(postgres_url, "faiss") as another:
+        assert set(another.found(voice(1))) == {"alice"}
+        assert another.changes is not None
+        now = another.changes.since(another.changes.now())
+        assert now is not None, "else everybody would be read for each search"
+        assert now.speakers == frozenset()
+
+
 def test_where_it_is_searched_is_one_setting_for_all(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
     with replica(postgres_url, "faiss") as sealed:
         create(sealed.store, "alice", "bob")

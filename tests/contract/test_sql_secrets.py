@@ -156,7 +156,7 @@ def test_rotation_makes_a_new_key_and_forgets_the_old_one(tmp_path: Path) -> Non
         before = open_secrets(database, master)
     old, sealed = (tmp_path / MASTER_KEY_FILE).read_text(), sealed_keys(tmp_path)
 
-    assert rotate(settings) == Rotated(n_secrets=2, n_speakers=2)
+    assert rotate(settings) == Rotated(n_secrets=2, n_speakers=2, has_replaced_file=True)
     new = (tmp_path / MASTER_KEY_FILE).read_text()
     assert len(new.split()) == 1
     assert new != old

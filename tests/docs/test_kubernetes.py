@@ -32,7 +32,6 @@ MANIFESTS = sorted(
 )
 OTHERS = {"ServiceMonitor"}
 """Kinds that Kubernetes itself does not know."""
-NOT_MERGED_YET = {"migrate-schema", "VOUCH_DATABASE_POOL"}
 MAX_CONNECTIONS = 100
 """PostgreSQL's default, of which a few are kept for its superuser."""
 
@@ -81,7 +80,7 @@ def generated(name: str) -> dict[str, str]:
 def settings() -> Settings:
     secrets = {"VOUCH_MASTER_KEY": "A" * 43 + "="}
     found = dockerfile.vouch_variables(dockerfile.environment() | generated("base") | secrets)
-    return load_settings({name: value for name, value in found.items() if name not in NOT_MERGED_YET})
+    return load_settings(found)
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -127,7 +126,7 @@ def test_kustomize_builds_what_is_meant() -> None:
 
 @pytest.mark.parametrize("folder", ["base", "example"])
 def test_what_is_set_are_settings(folder: str) -> None:
-    known = {variable(field) for field in Settings.model_fields} | NOT_MERGED_YET
+    known = {variable(field) for field in Settings.model_fields}
     assert set(generated(folder)) <= known
     assert {entry["name"] for entry in CONTAINER["env"]} - {"PGPASSWORD"} <= known
 
@@ -185,9 +184,7 @@ def test_the_commands_are_vouch_s() -> None:
     typed = re.findall(r"-- vouch ([a-z-]+) ([a-z-]+)", PAGE)
     assert typed
     assert all(command in tree.commands[group].commands for group, command in typed)
-    assert {container(component)["args"][0] for component in ("service", "schema")} <= set(
-        tree.commands
-    ) | NOT_MERGED_YET
+    assert {container(component)["args"][0] for component in ("service", "schema")} <= set(tree.commands)
     assert set(re.findall(r"--scope (\w+)", PAGE)) <= set(SCOPES)
 
 

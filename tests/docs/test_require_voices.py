@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
+PATHS = (TESTS, TESTS.parent, TESTS.parent / "bench")
 WANTS_VOICES = {
     "in the test": "import signals\ndef test(): signals.data_folder()",
     "in a fixture": """
@@ -40,7 +41,11 @@ def run(folder: Path, source: str, *options: str) -> tuple[int, str]:
         *options,
         "test_it.py",
     ]
-    environ = os.environ | {"PYTHONPATH": str(TESTS), "VOUCH_TEST_DATA": str(folder), "PYTEST_ADDOPTS": ""}
+    environ = os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, PATHS)),
+        "VOUCH_TEST_DATA": str(folder),
+        "PYTEST_ADDOPTS": "",
+    }
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 

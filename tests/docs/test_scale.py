@@ -31,7 +31,6 @@ PAGE = (
 )
 OURS = ("replica", "schema")
 """Those of the image."""
-NOT_MERGED_YET = {"migrate-schema"}
 
 
 def blocks() -> list[str]:
@@ -145,7 +144,7 @@ def test_the_page_s_command_makes_the_secrets(tmp_path: Path) -> None:
 
 def test_the_page_starts_services_and_commands_that_there_are() -> None:
     tree: Any = typer.main.get_command(cli)
-    known = set(tree.commands) | NOT_MERGED_YET
+    known = set(tree.commands)
     lines = [line for block in blocks() for line in block.splitlines() if line.startswith("docker compose")]
     ran = [re.search(r" run --rm (?:--build )?(\w+) (\S+)", line) for line in lines]
     assert {found[1] for found in ran if found} == {"replica"}
