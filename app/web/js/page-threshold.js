@@ -27,7 +27,8 @@ export class ThresholdPage {
     part(root, "measured").textContent =
       `Measured on ${this.#curve.measured_on}: ${count(this.#curve.n_target)} pairs of one voice and ` +
       `${count(this.#curve.n_non_target)} of two. Other voices, rooms and microphones have a curve of their own, and so ` +
-      "few speakers leave wide intervals. Measure yours with vouch-train evaluate before you rely on a rate.";
+      "few speakers leave wide intervals. Measure yours with vouch-train evaluate before you rely on a rate; " +
+      "vouch-train calibrate makes operating points of them.";
     this.#slider = part(root, "slider");
     this.#slider.max = this.#curve.llrs.length - 1;
     this.#slider.addEventListener("input", () => this.#tell());
