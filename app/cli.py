@@ -12,6 +12,7 @@ from app.cli_backup import backup, restore
 from app.cli_bench import bench
 from app.cli_bulk import enroll_all
 from app.cli_keys import keys
+from app.cli_migrate import migrate
 from app.cli_sentences import sentences
 from app.cli_speakers import speakers
 from app.cli_status import VoiceCommand
@@ -68,6 +69,7 @@ def rotate_master_key() -> None:
 
 cli.command()(backup)
 cli.command()(restore)
+cli.command()(migrate)
 
 
 def main() -> None:

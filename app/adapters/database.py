@@ -18,6 +18,7 @@ from app.adapters.database_lock import DatabaseLock
 from app.adapters.engine import make_engine, parse_url, writing
 from app.adapters.files import sync_folder
 from app.adapters.master_key import MasterKey
+from app.adapters.migration_mark import begin_work
 from app.adapters.postgres import DEFAULT_LIMITS, PostgresLimits, take_migration_lock
 from app.adapters.readers_writer_lock import ReadersWriterLock
 from app.adapters.tables import secrets
@@ -93,6 +94,17 @@ class Database:
         if self._wiper:
             self._wiper.wipe(traces)
 
+    @contextmanager
+    def without_transaction(self) -> Iterator[Connection]:
+        """A connection to PostgreSQL on which each statement stands for itself, closed afterwards with all that was set on it.
+
+        Raises StoreError.
+        """
+        with named_errors("The database cannot be used"), self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
+            yield connection
+
     def rewrite_if_owed(self) -> None:
         """Where an erasure was cut short, before anybody else comes: what it erased is known no more."""
         if self._wiper:
@@ -122,6 +134,9 @@ def open_database(database_url: str, master: MasterKey, limits: PostgresLimits =
             migrate(url, master)
         database = Database(make_engine(url, limits), lock)
         database.rewrite_if_owed()
+        if not database.is_file:
+            with database.writing() as connection:
+                begin_work(connection)
     except BaseException:
         if lock:
             lock.release()

@@ -43,6 +43,11 @@ def parse_url(database_url: str) -> URL:
     return url
 
 
+def shown(url: URL) -> str:
+    """For people: without the password, which may also stand behind a question mark."""
+    return url.set(query={}).render_as_string()
+
+
 def make_engine(url: URL, limits: PostgresLimits = DEFAULT_LIMITS, *, foreign_keys: bool = True) -> Engine:
     """An engine that connects at its first use. Raises StoreError where the database is neither of the two.
 

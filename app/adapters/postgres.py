@@ -52,6 +52,11 @@ DEFAULT_LIMITS = PostgresLimits()
 
 def take_migration_lock(connection: Connection) -> None:
     """Waits until no other process has it; the end of the transaction releases it. Nothing in it is limited in time."""
+    lift_limits(connection)
+    connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+
+
+def lift_limits(connection: Connection) -> None:
+    """Nothing in this transaction is limited in time."""
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(select(func.set_config(name, "0", True)))
-    connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
