@@ -42,7 +42,10 @@ def on_server(database_url: str, table: str) -> Iterator[Row]:
     """By key. `database_url` as VOUCH_DATABASE_URL has it."""
     keys = ", ".join(key if key == "seq" else f'{key} COLLATE "C"' for key in TABLES[table])
     url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url) as connection, connection.cursor("rows", row_factory=psycopg.rows.dict_row) as cursor:
+    with (
+        psycopg.connect(url, options="-c timezone=UTC") as connection,
+        connection.cursor("rows", row_factory=psycopg.rows.dict_row) as cursor,
+    ):
         cursor.itersize = _N_ROWS_AT_ONCE
         cursor.execute(f"SELECT * FROM {table} ORDER BY {keys}")
         for row in cursor:

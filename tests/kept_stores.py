@@ -18,10 +18,10 @@ from app.settings import Settings
 
 
 @contextmanager
-def kept_store(folder: Path) -> Iterator[SqlSpeakerStore]:
-    """On `folder`/vouch.db, as a start of the service opens it."""
+def kept_store(folder: Path, database_url: str | None = None) -> Iterator[SqlSpeakerStore]:
+    """On `folder`/vouch.db, or on a database elsewhere, as a start of the service opens it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings = Settings(data_dir=folder)
+    settings = Settings(data_dir=folder, database_url=database_url)
     master = open_master_key(settings, may_make=not is_sealed(settings.store_url))
     database = open_database(settings.store_url, master)
     try:

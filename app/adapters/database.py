@@ -135,13 +135,22 @@ def open_database(database_url: str, master: MasterKey, limits: PostgresLimits =
         database = Database(make_engine(url, limits), lock)
         database.rewrite_if_owed()
         if not database.is_file:
-            with database.writing() as connection:
-                begin_work(connection)
+            _begin_work(database)
     except BaseException:
         if lock:
             lock.release()
         raise
     return database
+
+
+def _begin_work(database: Database) -> None:
+    """Closes it where it is not to be worked on. Raises StoreError."""
+    try:
+        with database.writing() as connection:
+            begin_work(connection)
+    except BaseException:
+        database.close()
+        raise
 
 
 def _lock(url: URL, master: MasterKey) -> DatabaseLock | None:

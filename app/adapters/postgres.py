@@ -41,7 +41,9 @@ class PostgresLimits:
                 "tcp_user_timeout": timeout_ms,
                 "options": (
                     f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} "
-                    f"-c idle_in_transaction_session_timeout={timeout_ms}"
+                    f"-c idle_in_transaction_session_timeout={timeout_ms} "
+                    # In a zone to the east, the last evening of 9999 is past the years that Python knows.
+                    "-c timezone=UTC"
                 ),
             },
         }
