@@ -78,7 +78,7 @@ def _remove_strays(source: Connection, target: Database, table: Table, tally: Ta
             if not rows:
                 return
             known = found(source, table, columns, rows)
-            strays = [key for key, values in rows.items() if known.get(key) != values]
+            strays = [key for key, row in rows.items() if known.get(key) != row]
             if strays:
                 connection.execute(delete(table).where(tuple_(*table.primary_key).in_(strays)))
         tally.deleted += len(strays)
@@ -91,11 +91,11 @@ def _copy(source: Connection, target: Database, table: Table, tally: Tally, prog
     for rows in pages(source, table, list(table.columns)):
         with target.writing() as connection:
             there = found(connection, table, list(table.columns), rows)
-            new = [values for key, values in rows.items() if key not in there]
+            new = [dict(row._mapping) for key, row in rows.items() if key not in there]
             changed = [
-                {_OLD + name if name in key_names else name: value for name, value in values.items()}
-                for key, values in rows.items()
-                if key in there and not are_same(values, there[key])
+                {_OLD + name if name in key_names else name: value for name, value in row._mapping.items()}
+                for key, row in rows.items()
+                if key in there and not are_same(row, there[key])
             ]
             if new:
                 connection.execute(insert(table), new)
@@ -110,7 +110,7 @@ def _verify(source: Connection, target: Database, table: Table, tally: Tally, pr
     for rows in pages(source, table, list(table.columns)):
         with target.reading() as connection:
             there = found(connection, table, list(table.columns), rows)
-        tally.verified += sum(are_same(values, there.get(key)) for key, values in rows.items())
+        tally.verified += sum(are_same(row, there.get(key)) for key, row in rows.items())
         progress.advance(len(rows))
     with target.reading() as connection:
         n_there = count(connection, table)
