@@ -223,6 +223,20 @@ def test_numbers_that_the_source_gave_to_others_are_followed(data: Path, postgre
     assert n_differing(data / "vouch.db", postgres_url)[1] == 0
 
 
+def test_numbers_outlive_the_rows_that_had_them(postgres_url: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with kept_store(data) as store:
+        create(store, "alice")
+        store.erase_speaker(ME, "alice")
+    to_server(data, postgres_url)
+    (data / "vouch.db").unlink()
+    to_file(data, postgres_url)
+    for url in (postgres_url, None):
+        with kept_store(data, url) as store:
+            create(store, "bob")
+            assert store.get_speaker(ME, "bob").number == 2
+
+
 def test_json_is_compared_to_the_letter(data: Path, postgres_url: str) -> None:
     to_server(data, postgres_url)
     sqlite(data / "vouch.db", """UPDATE speakers SET metadata = '{"n": true}' WHERE speaker_id = 'bob'""")
