@@ -19,7 +19,7 @@ from app.adapters.engine import make_engine, shown
 from app.adapters.erasures import open_erasures
 from app.adapters.master_key import MasterKey
 from app.adapters.migration_mark import INCOMPLETE, read_mark
-from app.adapters.postgres import PostgresLimits
+from app.adapters.postgres import APPLICATION_NAME, PostgresLimits
 from app.adapters.sql_secrets import Secrets, open_secrets, secrets_of
 from app.adapters.tables import METADATA
 from app.errors import StoreError, StoreInUse
@@ -46,7 +46,9 @@ def embedded_source(settings: Settings, file: Path, master: MasterKey) -> Iterat
     Raises StoreError.
     """
     copy = file.with_name(file.name + ".snapshot")
-    copy.unlink(missing_ok=True)  # of one that was killed
+    for left in file.parent.iterdir():
+        if left.name.startswith(copy.name):  # by one that was killed
+            left.unlink()
     try:
         database = open_database(settings.store_url, master)
     except StoreInUse:
@@ -113,11 +115,11 @@ def server_source(url: URL, master: MasterKey, limits: PostgresLimits) -> Iterat
 def has_others(connection: Connection) -> bool:
     """Whether a service, or a command of one, is connected to the same database."""
     query = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'vouch' "
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = :name "
         "AND pid <> pg_backend_pid()"
     )
     end_s = time.monotonic() + LEAVING_S
-    while connection.execute(query).scalar_one():
+    while connection.execute(query, {"name": APPLICATION_NAME}).scalar_one():
         if time.monotonic() > end_s:
             return True
         time.sleep(_LOOK_S)

@@ -150,11 +150,14 @@ def test_a_copy_beside_a_service_is_made_complete_when_it_has_stopped(data: Path
 
 
 def test_what_is_equal_is_not_written_again(data: Path, postgres_url: str) -> None:
+    for name in ("vouch.db.snapshot", "vouch.db.snapshot.part", "vouch.db.snapshot-journal"):
+        (data / name).write_text("of a copy that was killed")
     to_server(data, postgres_url)
     moved = to_server(data, postgres_url)
     assert moved.is_complete
     assert all(tally.copied == tally.updated == tally.deleted == 0 for tally in moved.tables.values())
     assert all(tally.rows == tally.verified for tally in moved.tables.values())
+    assert not [path for path in data.iterdir() if "snapshot" in path.name]
 
 
 @contextmanager
