@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from app.adapters.database import MIGRATIONS, Database, migrate, open_database
 from app.adapters.database_errors import named_errors
 from app.adapters.engine import make_engine, shown
 from app.adapters.erasures import open_erasures
+from app.adapters.leaving import soon
 from app.adapters.master_key import MasterKey
 from app.adapters.migration_mark import INCOMPLETE, read_mark
 from app.adapters.postgres import APPLICATION_NAME, PostgresLimits
@@ -24,10 +24,6 @@ from app.adapters.sql_secrets import Secrets, open_secrets, secrets_of
 from app.adapters.tables import METADATA
 from app.errors import StoreError, StoreInUse
 from app.settings import Settings
-
-LEAVING_S = 2.0
-"""For which a connection that was closed may still be listed by PostgreSQL."""
-_LOOK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -118,13 +114,13 @@ def has_others(connection: Connection) -> bool:
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = :name "
         "AND pid <> pg_backend_pid()"
     )
-    end_s = time.monotonic() + LEAVING_S
-    while connection.execute(query, {"name": APPLICATION_NAME}).scalar_one():
-        if time.monotonic() > end_s:
-            return True
-        time.sleep(_LOOK_S)
+
+    def is_alone() -> bool:
         connection.execute(select(func.pg_stat_clear_snapshot()))
-    return False
+        n_others: int = connection.execute(query, {"name": APPLICATION_NAME}).scalar_one()
+        return n_others == 0
+
+    return not soon(is_alone)
 
 
 def _require_whole(connection: Connection, url: URL) -> None:

@@ -14,6 +14,7 @@ from app.adapters.database import Database, migrate
 from app.adapters.database_errors import named_errors
 from app.adapters.engine import make_engine, shown
 from app.adapters.files import sync_file, sync_folder
+from app.adapters.leaving import soon
 from app.adapters.master_key import MasterKey
 from app.adapters.migration_mark import COMPLETE, IN_USE, INCOMPLETE, read_mark, set_mark
 from app.adapters.migration_sources import Source
@@ -33,7 +34,8 @@ def server_target(url: URL, master: MasterKey, limits: PostgresLimits) -> Iterat
     database = Database(make_engine(url, limits))
     try:
         with database.without_transaction() as connection:
-            if not connection.execute(select(func.pg_try_advisory_lock(COPY_LOCK))).scalar():
+            lock = select(func.pg_try_advisory_lock(COPY_LOCK))
+            if not soon(lambda: connection.execute(lock).scalar_one()):
                 raise StoreError(f"Another `vouch migrate` is filling {shown(url)}. Wait for it to end.")
             # Before its schema is touched, which may be that of a service of an earlier release.
             _require_unused(connection, url)
