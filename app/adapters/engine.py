@@ -44,8 +44,9 @@ def parse_url(database_url: str) -> URL:
 
 
 def shown(url: URL) -> str:
-    """For people: without the password, which may also stand behind a question mark."""
-    return url.set(query={}).render_as_string()
+    """For a message: without its passwords, wherever in the URL they are."""
+    hidden = {name: "***" for name in url.query if "password" in name}
+    return url.update_query_dict(hidden).render_as_string()
 
 
 def make_engine(url: URL, limits: PostgresLimits = DEFAULT_LIMITS, *, foreign_keys: bool = True) -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ def move_to_file(settings: Settings, from_url: str, to_url: str | None, progress
             return Moved(shown(url), str(file), is_complete, tables, n_entries)
     except OSError as error:
         raise StoreError(f"The database {file} cannot be written ({error.strerror}).") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"The database {file} cannot be written: {error}.") from error
     finally:
         lock.release()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Table, func, insert, inspect, select, text
@@ -75,21 +76,32 @@ def file_target(path: Path, source: Source, master: MasterKey) -> Iterator[Datab
             if not _has_begun(connection, source, master):
                 raise StoreError(f"{path} is the beginning of a copy of another database. Delete it.")
         yield database
-        with database.erasing():
-            pass  # what was deleted since an earlier copy lies in the gaps of pages still
     finally:
         database.close()
 
 
 def put_in_place(made: Path, path: Path) -> None:
     """Checks a filled file, and gives it its name, in the place of no other. Raises StoreError."""
+    _rewrite(made)
     check_database(made)
-    sync_file(made)
     # One that is left belongs to a database that is gone, and would spoil this one.
     path.with_name(path.name + "-journal").unlink(missing_ok=True)
     os.link(made, path)
     made.unlink()
     sync_folder(path.parent)
+
+
+def _rewrite(made: Path) -> None:
+    """Without what was deleted since an earlier copy, which may lie in the gaps of pages still. By way of a second file: VACUUM
+    alone would take as much memory.
+    """
+    whole = made.with_name(made.name + ".whole")
+    whole.unlink(missing_ok=True)  # of one that was killed
+    whole.touch(mode=0o600)
+    with closing(sqlite3.connect(made)) as connection:
+        connection.execute("VACUUM INTO ?", [str(whole)])
+    sync_file(whole)
+    whole.replace(made)
 
 
 def _require_unused(connection: Connection, url: URL) -> None:
