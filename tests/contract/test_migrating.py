@@ -348,6 +348,7 @@ def test_the_way_back_gives_the_database_that_went(data: Path, postgres_url: str
         to_file(data, postgres_url)
     (data / "vouch.db").rename(tmp_path / "former.db")
     (data / "vouch.db-journal").write_bytes(b"of the former one")
+    (data / "vouch.db.migrating.whole").write_bytes(b"of a copy that was killed")
     execute(postgres_url, "INSERT INTO audit_entries VALUES ('chain', 1, now(), 'line')")
     moved = to_file(data, postgres_url)
     assert (moved.is_complete, moved.n_audit_entries) == (True, 1)
