@@ -13,6 +13,7 @@ from app.cli_bench import bench
 from app.cli_bulk import enroll_all
 from app.cli_erasures import erasures
 from app.cli_keys import keys
+from app.cli_migrate import migrate
 from app.cli_sentences import sentences
 from app.cli_speakers import speakers
 from app.cli_status import AllCommands, VoiceCommand
@@ -87,6 +88,7 @@ def migrate_schema() -> None:
 
 cli.command()(backup)
 cli.command()(restore)
+cli.command()(migrate)
 
 
 def main() -> None:

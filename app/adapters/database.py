@@ -18,6 +18,7 @@ from app.adapters.database_lock import DatabaseLock
 from app.adapters.engine import make_engine, parse_url, writing
 from app.adapters.files import sync_folder
 from app.adapters.master_key import MasterKey
+from app.adapters.migration_mark import begin_work
 from app.adapters.postgres import DEFAULT_LIMITS, PostgresLimits, take_migration_lock
 from app.adapters.readers_writer_lock import ReadersWriterLock
 from app.adapters.tables import secrets
@@ -133,11 +134,23 @@ def open_database(database_url: str, master: MasterKey, limits: PostgresLimits =
             migrate(url, master)
         database = Database(make_engine(url, limits), lock)
         database.rewrite_if_owed()
+        if not database.is_file:
+            _begin_work(database)
     except BaseException:
         if lock:
             lock.release()
         raise
     return database
+
+
+def _begin_work(database: Database) -> None:
+    """Closes it where it is not to be worked on. Raises StoreError."""
+    try:
+        with database.writing() as connection:
+            begin_work(connection)
+    except BaseException:
+        database.close()
+        raise
 
 
 def _lock(url: URL, master: MasterKey) -> DatabaseLock | None:

@@ -43,6 +43,12 @@ def parse_url(database_url: str) -> URL:
     return url
 
 
+def shown(url: URL) -> str:
+    """For a message: without its passwords, wherever in the URL they are."""
+    hidden = {name: "***" for name in url.query if "password" in name}
+    return url.update_query_dict(hidden).render_as_string()
+
+
 def make_engine(url: URL, limits: PostgresLimits = DEFAULT_LIMITS, *, foreign_keys: bool = True) -> Engine:
     """An engine that connects at its first use. Raises StoreError where the database is neither of the two.
 

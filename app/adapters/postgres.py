@@ -11,6 +11,8 @@ from sqlalchemy import Connection, func, select
 MIGRATION_LOCK = 0x766F756368  # "vouch"
 """Key of the advisory lock under which a replica changes the schema, or what all of them share."""
 
+APPLICATION_NAME = "vouch"
+"""By which PostgreSQL lists the connections of services and commands."""
 _KEEPALIVE_S = 5
 
 
@@ -33,7 +35,7 @@ class PostgresLimits:
             "pool_pre_ping": True,
             "connect_args": {
                 "connect_timeout": math.ceil(self.timeout_s),
-                "application_name": "vouch",
+                "application_name": APPLICATION_NAME,
                 # A server that is gone without a word is noticed by the system, and the request waits no longer.
                 "keepalives_idle": _KEEPALIVE_S,
                 "keepalives_interval": _KEEPALIVE_S,
@@ -41,7 +43,9 @@ class PostgresLimits:
                 "tcp_user_timeout": timeout_ms,
                 "options": (
                     f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} "
-                    f"-c idle_in_transaction_session_timeout={timeout_ms}"
+                    f"-c idle_in_transaction_session_timeout={timeout_ms} "
+                    # In a zone to the east, the last evening of 9999 is past the years that Python knows.
+                    "-c timezone=UTC"
                 ),
             },
         }

@@ -53,14 +53,20 @@ def read_secrets(database_url: str, master: MasterKey) -> Secrets:
     engine = make_engine(parse_url(database_url))
     try:
         with engine.begin() as connection:
-            sealed = {row.name: row.sealed for row in connection.execute(select(secrets))}
-        return Secrets(**{name: master.open(sealed[name], name.encode()) for name in Secrets.__dataclass_fields__})
-    except KeyError as error:
-        raise StoreError(f"The database lacks the secret {error}. Start the service once; it is made then.") from error
+            return secrets_of(connection, master)
     except SQLAlchemyError as error:
         raise StoreError(f"The database cannot be read ({error}).") from error
     finally:
         engine.dispose()
+
+
+def secrets_of(connection: Connection, master: MasterKey) -> Secrets:
+    """Opens those that are there. Raises StoreError where one is not, or was sealed under another master key."""
+    sealed = {row.name: row.sealed for row in connection.execute(select(secrets))}
+    try:
+        return Secrets(**{name: master.open(sealed[name], name.encode()) for name in Secrets.__dataclass_fields__})
+    except KeyError as error:
+        raise StoreError(f"The database lacks the secret {error}. Start the service once; it is made then.") from error
 
 
 def seal_secrets_anew(database: Database, master: MasterKey) -> int:
