@@ -77,20 +77,20 @@ class Ranges:
 
 def speech(side: SideInformation, ranges: Ranges) -> Floats:
     """0 where the clips are short, 1 where they are long; by the logarithm of the net speech a clip."""
-    per_clip_s = np.asarray(side.speech_s, dtype=np.float64) / np.asarray(side.n_clips)
+    per_clip_s = np.asarray(side.speech_s) / np.asarray(side.n_clips)
     return _share(np.log(np.maximum(per_clip_s, ranges.speech_s[0])), *np.log(ranges.speech_s))
 
 
 def clips(side: SideInformation, ranges: Ranges) -> Floats:
     """0 for one clip, 1 for many, by the logarithm."""
-    return _share(np.log(np.asarray(side.n_clips, dtype=np.float64)), *np.log(ranges.n_clips))
+    return _share(np.log(side.n_clips), *np.log(ranges.n_clips))
 
 
 def clarity(side: SideInformation, ranges: Ranges) -> Floats:
     """0 in noise as loud as speech, 1 where there is little or it could not be measured."""
     if side.snr_db is None:
         return np.ones(np.shape(side.speech_s))
-    return _share(np.nan_to_num(np.asarray(side.snr_db, dtype=np.float64), nan=np.inf), *ranges.snr_db)
+    return _share(np.nan_to_num(side.snr_db, nan=np.inf), *ranges.snr_db)
 
 
 def _share(values: Floats, low: float, high: float) -> Floats:

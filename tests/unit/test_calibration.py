@@ -80,8 +80,8 @@ def test_sides_are_picked_with_all_that_is_known_of_them() -> None:
 def test_noise_that_was_not_measured_is_none_on_every_side() -> None:
     many = SideInformation(np.array([2.0, 3.0, 4.0]), np.ones(3), None)
     assert clarity(many, RANGES).tolist() == [1.0, 1.0, 1.0]
-    halves = SideInformation(np.ones(2), np.ones(2), np.array([5.0, np.nan], dtype=np.float32))
-    assert clarity(halves, RANGES).dtype == np.float64
+    some = SideInformation(np.ones(2), np.ones(2), np.array([5.0, np.nan]))
+    assert clarity(some, RANGES).tolist() == [0.25, 1.0]
 
 
 def test_a_line_by_hand() -> None:
@@ -91,6 +91,7 @@ def test_a_line_by_hand() -> None:
     intercept = -2.0 - 1.0 * 0.75 - 4.0 * 0.5 - 0.5 * 0.25 + 0.5 * 0.625 - 1.0 * 0.25
     assert FULL.llr(0.3, a, b) == pytest.approx(slope * 0.3 + intercept)
     assert FULL.score_at(1.5, a, b) == pytest.approx((1.5 - intercept) / slope)
+    assert type(FULL.llr(0.3, a, b)) is float
 
 
 @given(scores, sides, sides)
