@@ -23,7 +23,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SpeakerSto
     else:
         url = f"sqlite:///{tmp_path}/vouch.db"
         if request.param == "postgres":
-            url = request.getfixturevalue("postgres_url")
+            url = request.getfixturevalue("postgres_store_url")
         opened = open_store(url, MASTER, clock=TickingClock())
     yield opened
     opened.close()
