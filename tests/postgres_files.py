@@ -1,0 +1,36 @@
+"""PostgreSQL databases as tests look into them: as another program would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import NullPool, create_engine, text
+
+from app.adapters.postgres_tables import POSTGRES_METADATA
+from app.adapters.tables import METADATA
+
+_OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+TABLES = tuple(table.name for schema in (METADATA, POSTGRES_METADATA) for table in schema.sorted_tables)
+
+
+def executed(url: str, *statements: str) -> list[Any]:
+    """Runs statements, each in a transaction of its own; gives the rows of the last one."""
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    rows: list[Any] = []
+    with engine.connect() as connection:
+        for statement in statements:
+            result = connection.execute(text(statement))
+            rows = [tuple(row) for row in result] if result.returns_rows else []
+    return rows
+
+
+def empty(url: str) -> None:
+    """Whoever still uses the database is thrown out."""
+    cut_connections(url)
+    executed(url, f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
+
+
+def cut_connections(url: str) -> int:
+    """As a server does that fails over. How many there were."""
+    ((n_cut,),) = executed(url, f"SELECT count(pg_terminate_backend(pid)) {_OTHERS}")
+    return int(n_cut)
