@@ -13,7 +13,7 @@ from hypothesis import settings
 from postgres_server import PostgresServer, postgres_server
 
 from app.adapters.database import open_database
-from postgres_files import empty
+from postgres_files import empty, hurry
 from samples import MASTER
 
 settings.register_profile("untimed", deadline=None)  # whether a machine is busy says nothing about the code
@@ -59,9 +59,7 @@ def _judged(report: AnyReport, config: pytest.Config) -> AnyReport:
 def postgres() -> Iterator[PostgresServer]:
     """A real server with pgvector, started by the first test that needs it."""
     with postgres_server() as server:
-        # What a power cut would take is no test's question, and a new database costs a third without it.
-        server.execute("ALTER SYSTEM SET fsync = off")
-        server.execute("SELECT pg_reload_conf()")
+        hurry(server)
         yield server
 
 

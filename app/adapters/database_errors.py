@@ -31,6 +31,10 @@ _ADVICE_BY_SQLSTATE = {
     "57P02": "The server is starting again after a crash. Try again.",
     "57P03": "The server is starting or stopping. Try again.",
 }
+_TOO_MANY = (
+    "All processes together want more connections than the server allows. Lower VOUCH_DATABASE_POOL, or raise "
+    "max_connections of the server."
+)
 # What has no SQLSTATE: SQLite's errors, and those before there is a connection.
 _ADVICE_BY_WORDS = {
     "is full": "Free some space and try again.",
@@ -39,10 +43,8 @@ _ADVICE_BY_WORDS = {
     "malformed": "Restore a backup.",
     "QueuePool": "Every connection of this process was taken for VOUCH_DATABASE_TIMEOUT_S. Try again, or raise "
     "VOUCH_DATABASE_POOL.",
-    "too many clients": "All processes together want more connections than the server allows. Lower VOUCH_DATABASE_POOL, or "
-    "raise max_connections of the server.",
-    "connection slots": "All processes together want more connections than the server allows. Lower VOUCH_DATABASE_POOL, or "
-    "raise max_connections of the server.",
+    "too many": _TOO_MANY,
+    "connection slots": _TOO_MANY,
     "password": "Check the user and the password in VOUCH_DATABASE_URL.",
     "role": "Check the user in VOUCH_DATABASE_URL.",
     "does not exist": "Make it with CREATE DATABASE, or name another in VOUCH_DATABASE_URL.",

@@ -65,7 +65,7 @@ def withhold_rows(engine: Engine) -> None:
 
 def reading(engine: Engine) -> Engine:
     """The same engine for transactions that read: all statements of one see the database as it was at the first."""
-    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine.execution_options(isolation_level="REPEATABLE READ")
 
 
 def commit_without_waiting(connection: Connection) -> None:
