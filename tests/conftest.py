@@ -29,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-voices", action="store_true", help="fail, instead of skip, where a test finds no real voices"
     )
+    parser.addoption(
+        "--database",
+        choices=("memory", "postgres"),
+        default="memory",
+        help="what the services of tests/api stand on, but for those that need a certain store",
+    )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,8 @@ from app.adapters.postgres_tables import POSTGRES_METADATA
 from app.adapters.tables import METADATA
 
 _OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-TABLES = tuple(table.name for schema in (METADATA, POSTGRES_METADATA) for table in schema.sorted_tables)
+_TABLES = [table.name for schema in (METADATA, POSTGRES_METADATA) for table in schema.sorted_tables]
+EMPTY = text(f"TRUNCATE {', '.join(_TABLES)} RESTART IDENTITY")
 
 
 def executed(url: str, *statements: str) -> list[Any]:
@@ -34,7 +35,7 @@ def hurry(server: PostgresServer) -> None:
 def empty(url: str) -> None:
     """Whoever still uses the database is thrown out."""
     cut_connections(url)
-    executed(url, f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
+    executed(url, EMPTY.text)
 
 
 def cut_connections(url: str) -> int:
