@@ -43,6 +43,14 @@ def gallery(request: pytest.FixtureRequest) -> Iterator[Gallery]:
     opened.close()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a database in which there is nobody yet."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_store_url"))
+    return f"sqlite:///{tmp_path}/vouch.db"
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Of a database file that is not there yet, nor is its folder."""

@@ -27,9 +27,8 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KeyStore]:
     if request.param == "memory":
         yield FakeKeyStore()
         return
-    url = f"sqlite:///{tmp_path}/vouch.db"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_store_url")
+    is_postgres = request.param == "postgres"
+    url = request.getfixturevalue("postgres_store_url") if is_postgres else f"sqlite:///{tmp_path}/vouch.db"
     with closing(open_database(url, MASTER)) as database:
         yield SqlKeyStore(database)
 
