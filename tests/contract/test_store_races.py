@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from app.access import ApiKey
 from app.adapters.database import Database, open_database
 from app.adapters.erasures import Erasures
 from app.adapters.master_key import MasterKey
+from app.adapters.postgres import MIGRATION_LOCK, PostgresLimits
 from app.adapters.sealing import Sealer
 from app.adapters.sql_keys import SqlKeyStore
 from app.adapters.sql_secrets import open_secrets, seal_keys_anew, seal_secrets_anew
@@ -205,6 +207,25 @@ def test_the_secrets_are_made_once(databases: tuple[Database, Database], postgre
     calls = [lambda one=one: open_secrets(one, MASTER) for one in databases]
     first, second = in_line(postgres_store_url, "LOCK TABLE secrets IN SHARE MODE", *calls)
     assert first == second == open_secrets(databases[0], MASTER)
+
+
+def test_one_process_alone_keeps_the_others_out_and_uses_its_whole_pool(postgres_store_url: str) -> None:
+    """As replicas do that start at once, and look whether there is a first key."""
+    keys = ApiKey("aa", "first", ME, frozenset(), b"\x00" * 32, NOW), ApiKey("bb", "second", ME, frozenset(), b"", NOW)
+    pair = [open_database(postgres_store_url, MASTER, PostgresLimits(n_connections=1)) for _ in keys]
+
+    def make_the_first(database: Database, key: ApiKey) -> None:
+        with database.alone():
+            store = SqlKeyStore(database)
+            if not store.load():
+                store.add(key)
+
+    calls = [partial(make_the_first, database, key) for database, key in zip(pair, keys, strict=True)]
+    told = in_line(postgres_store_url, f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})", *calls)
+    assert told == [None, None]
+    assert SqlKeyStore(pair[1]).load() == (keys[0],)
+    for database in pair:
+        database.close()
 
 
 def test_a_key_that_another_process_revokes_is_not_rotated(
