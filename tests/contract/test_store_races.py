@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -201,6 +202,19 @@ def test_a_read_sees_one_moment(databases: tuple[Database, Database], stores: St
         add(here)
         assert connection.exec_driver_sql("SELECT count(*) FROM enrollments").scalar() == before == 0
     assert there.get_speaker(ME, "alice").enrollment_count == 1
+
+
+def test_nothing_is_left_in_a_connection_that_another_process_may_have_next(postgres_store_url: str) -> None:
+    """As PgBouncer gives it away after each transaction."""
+    with closing(open_database(postgres_store_url, MASTER, PostgresLimits(n_connections=1))) as database:
+        store = SqlSpeakerStore(database, Sealer(MASTER))
+        create(store, "alice")
+        for seed in range(10):
+            enroll(store, "alice", seed)
+            store.fingerprints.remember(store.get_speaker(ME, "alice").number, WORDS)
+        with database.reading() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar() == 0
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
 
 
 def test_the_secrets_are_made_once(databases: tuple[Database, Database], postgres_store_url: str) -> None:
