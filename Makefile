@@ -14,6 +14,7 @@ DATA ?= runs/data
 RUN ?= runs/$(basename $(notdir $(RECIPE)))
 VOICES ?= ../shared/data
 KILLS ?= 300
+DATABASE ?= sqlite
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
@@ -40,7 +41,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test coverage mutants test-slow browser faults fuzz contract check audit bench campplus train clean torch-index
+.PHONY: help install install-dev serve test test-postgres coverage mutants test-slow browser faults fuzz contract check audit bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +56,9 @@ serve: install ## install, then serve on 127.0.0.1:8000
 
 test: install-dev ## install what tests need, and run them
 	@$(BIN)/python -m pytest -m 'not slow and not browser' $(SPREAD) $(PYTEST_ARGS)
+
+test-postgres: install-dev ## the tests of the HTTP contract once more, on a real PostgreSQL server
+	@$(BIN)/python -m pytest tests/api --database postgres $(SPREAD) $(PYTEST_ARGS)
 
 coverage: install-dev ## the tests, and how much of app/ and model/ they run; fails under 95 % of lines or branches
 	@$(BIN)/python -m pytest -m 'not slow and not browser' $(SPREAD) --cov --cov-report= $(PYTEST_ARGS)
@@ -100,8 +104,8 @@ bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed
 	@$(BIN)/python bench/erasure.py --json
 	@$(BIN)/python bench/soak.py --json
 
-faults: install-dev ## KILLS=300: kill the service so many times under load and as it starts, and check what is left
-	@$(BIN)/python bench/faults.py --kills $(KILLS)
+faults: install-dev ## KILLS=300 DATABASE=sqlite: kill the service so many times under load and as it starts, and check what is left
+	@$(BIN)/python bench/faults.py --kills $(KILLS) --database $(DATABASE)
 
 # The file is the same on every platform, so the wheel of one serves all, and nothing of it is installed.
 campplus: $(CAMPPLUS) ## fetch 3D-Speaker's CAM++, a larger and better encoder, and import it to runs/imports/campplus
