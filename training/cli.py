@@ -211,3 +211,7 @@ app.add_typer(bundles)  # behind the others, as `--help` lists them
 
 def main() -> None:
     app()
+
+
+if __name__ == "__main__":  # torchrun -m training.cli
+    main()
