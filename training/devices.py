@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -70,3 +70,22 @@ def of_first(value: T, place: Place) -> T:
     held = [value]
     dist.broadcast_object_list(held, src=0)
     return held[0]
+
+
+def to_first(value: T, place: Place) -> list[T] | None:
+    """What each process of the run holds, in the order of ranks, on the first; None on the others."""
+    if place.n_processes == 1:
+        return [value]
+    held: list[Any] | None = [None] * place.n_processes if place.rank == 0 else None
+    dist.gather_object(value, held)
+    return held
+
+
+@contextmanager
+def first_before_others(place: Place) -> Iterator[None]:
+    """The first process alone, then the others: what it leaves on a disk that machines share they find there."""
+    if place.rank > 0:
+        wait_for_all(place)
+    yield
+    if place.rank == 0:
+        wait_for_all(place)

@@ -18,7 +18,7 @@ from model.scoring import Embedding
 from training.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from training.crop_sources import open_crop_source
 from training.dataset import PreparedUtterance, at_most, read_prepared, rows_sha256
-from training.devices import Place, of_first, take_place, wait_for_all
+from training.devices import Place, first_before_others, of_first, take_place, wait_for_all
 from training.distill import Distillation, Teacher, open_teacher, teacher_targets
 from training.drawing import draw
 from training.feature_store import open_features
@@ -73,7 +73,7 @@ def _train(
 ) -> Path:
     torch.manual_seed(recipe.seed)
 
-    # Data; of several processes one computes what is not there yet, and the others wait (once.py)
+    # Data
     rows = read_prepared(data / "utterances.csv")
     split = [row for row in rows if row.utterance.split == "train"]
     train_rows = at_most(split, recipe.data.max_clips_per_speaker)
@@ -84,9 +84,10 @@ def _train(
     require_even_shares(recipe.sampling.batch_size, place)
     _require_one_run(recipe, split, place, data)
     teacher = open_teacher(recipe.distill.teacher) if recipe.distill.teacher else None
-    source = open_crop_source(recipe, train_rows, data, workers)
-    heldout = open_features(validation_rows, recipe.encoder.n_mels, data) if validation_rows else None
-    targets = teacher_targets(teacher, train_rows, recipe.data.voices, data, workers) if teacher else None
+    with first_before_others(place):
+        source = open_crop_source(recipe, train_rows, data, workers)
+        heldout = open_features(validation_rows, recipe.encoder.n_mels, data) if validation_rows else None
+        targets = teacher_targets(teacher, train_rows, recipe.data.voices, data, workers) if teacher else None
     sampler = CropSampler(source, recipe.seed, place.rank, place.n_processes)
 
     # Model and optimiser

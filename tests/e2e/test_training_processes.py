@@ -13,8 +13,10 @@ import pytest
 import torch
 
 import voicemaking
+from made_corpora import clip
 from training.checkpoint import load_checkpoint
 from training.prepare import prepare
+from training.shard import shard
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """
@@ -49,7 +51,8 @@ kind = "adamw"
 schedule = "one_cycle"
 average_decay = 0.9
 """
-TRAIN = [sys.executable, "-c", "from training.cli import main; main()", "train"]
+VOUCH_TRAIN = [sys.executable, "-c", "from training.cli import main; main()"]
+TRAIN = [*VOUCH_TRAIN, "train"]
 IDLE = ("embedding.bias", "pooling.weight.bias", "embedding_norm.running_mean")
 """Biases that a batch norm or a softmax takes out again: their gradient is rounding alone, which Adam scales up, and the
 running mean follows the first."""
@@ -159,6 +162,15 @@ def test_processes_that_were_told_different_things_do_not_train(folder: Path, tm
     )
     assert result.returncode != 0
     assert "error: process 1 has another recipe, or in" in " ".join(result.stderr.split())
+
+
+def test_two_processes_prepare_what_one_does(folder: Path, tmp_path: Path) -> None:
+    shard([f"manifest:{folder}"], tmp_path / "shards", clips_per_shard=5)
+    sources = [f"shards:{tmp_path / 'shards'}", f"folder:{clip(tmp_path / 'more' / 'ann' / '1.wav').parents[1]}"]
+    prepare(sources, tmp_path / "by-one")
+    run([*TORCHRUN, *VOUCH_TRAIN, "prepare", *sources, "--out", str(tmp_path / "by-two")])
+    for name in ("utterances.csv", "prepare-report.json"):
+        assert (tmp_path / "by-two" / name).read_bytes() == (tmp_path / "by-one" / name).read_bytes()
 
 
 def losses(folder: Path, run: str) -> list[float]:
