@@ -24,11 +24,12 @@ from training.crop_sources import open_crop_source
 from training.dataset import at_most, read_prepared
 from training.devices import take_place
 from training.distill import open_teacher, teacher_targets
+from training.drawing import draw
 from training.prefetch import prefetched
 from training.recipe import load_recipe
 from training.sampling import Batch, CropSampler
 from training.schedule import settings_at
-from training.train import draw, make_optimiser, make_training_step, targets_of
+from training.train import make_optimiser, make_training_step, targets_of
 
 N_BLOCKS = 5
 FIRST_STEP = 5_000

@@ -14,6 +14,7 @@ from model.errors import InvalidArgument
 from training import calibrate as calibration_stage
 from training import evaluate as evaluation_stage
 from training import prepare as preparation_stage
+from training import shard as sharding_stage
 from training import train as training_stage
 from training.bootstrap import N_DRAWS
 from training.calibration_file import save_calibration
@@ -21,6 +22,7 @@ from training.calibration_text import print_calibration
 from training.cli_bundles import bundles
 from training.cli_output import console, plain_errors
 from training.conditions import CONDITIONS
+from training.corpora.shards import MANIFEST
 from training.importers.folder import is_imported
 from training.importers.sealing import seal
 from training.inventory import REPORT
@@ -78,6 +80,19 @@ def prepare(
         suspicious.add_row(str(len(inventory.unreadable)), "unreadable; left out", first.path)
     if suspicious.row_count:
         console.print(suspicious)
+
+
+@app.command()
+def shard(
+    corpora: Annotated[list[str], typer.Argument(help=f"KIND:PATH with KIND one of {KINDS}.")],
+    out: Annotated[Path, typer.Option(help="The shards' folder.")],
+    clips_per_shard: Annotated[int, typer.Option(min=1, help="Clips in each tar.")] = sharding_stage.CLIPS_PER_SHARD,
+) -> None:
+    """Write corpora as WebDataset tars, for `prepare shards:OUT`; goes on where an interrupted call stopped."""
+    with plain_errors():
+        found = sharding_stage.shard(corpora, out, clips_per_shard=clips_per_shard)
+    n_clips = sum(one.n_clips for one in found.shards)
+    console.print(f"{n_clips} clips in {found.n_shards} shards, {out / MANIFEST}")
 
 
 @app.command()
@@ -211,3 +226,7 @@ app.add_typer(bundles)  # behind the others, as `--help` lists them
 
 def main() -> None:
     app()
+
+
+if __name__ == "__main__":  # torchrun -m training.cli
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,8 @@ from rich.console import Console
 
 from model.errors import VouchError
 
-console = Console()
+console = Console(quiet=os.environ.get("RANK", "0") != "0")
+"""Of several processes that torchrun started, the first one speaks; errors come from whoever has one."""
 errors = Console(stderr=True)
 
 

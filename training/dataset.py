@@ -15,6 +15,7 @@ from model.decoding import DecodingLimits, decode
 from model.embedding import MIN_SAMPLES
 from model.errors import AudioError, CorruptAudio
 from model.waveform import Samples
+from training.corpora.shards import read_file
 from training.corpora.utterance import SPLITS, CorpusError, Split, Utterance
 from training.headerless import TO_WAV
 
@@ -31,12 +32,12 @@ class PreparedUtterance:
 
 
 def read_samples(path: Path) -> Samples:
-    """(n_samples,) at 16 kHz, through the service's own decoder.
+    """(n_samples,) at 16 kHz, through the service's own decoder; of a file, or of a clip in a shard.
 
     NIST SPHERE, which the LDC's corpora come in and no upload does, is read by libsndfile; telephone recordings
     without a header by their names. Raises AudioError.
     """
-    data = path.read_bytes()
+    data = read_file(path)
     if data.startswith(SPHERE_MAGIC):
         data = _sphere_to_wav(data)
     elif path.suffix.lower() in TO_WAV:

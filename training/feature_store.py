@@ -24,6 +24,7 @@ from model.features import N_WINDOW_SAMPLES, LogMel, describe_front_end
 from model.waveform import Samples
 from training.augment.render import RenderConfig, build_rooms, render
 from training.augment.voices import Voice, change_voice
+from training.corpora.shards import stamp
 from training.corpora.utterance import CorpusError
 from training.crops import crop_frames, groups_by_label
 from training.dataset import PreparedUtterance, read_samples
@@ -91,7 +92,7 @@ class ShardKey:
     seed: int
 
     def digest(self) -> str:
-        clips = [[str(r.utterance.path), r.utterance.speaker, *_stamp(r.utterance.path)] for r in self.rows]
+        clips = [[str(r.utterance.path), r.utterance.speaker, *stamp(r.utterance.path)] for r in self.rows]
         settings = [[asdict(voice) for voice in self.voices], asdict(self.render), self.seed]
         key = json.dumps([clips, settings, describe_front_end(self.n_mels, "")])
         return hashlib.sha256(key.encode()).hexdigest()[:16]
@@ -226,8 +227,3 @@ class _Renderer:
         with torch.inference_mode():
             log_mel = self.front_end(torch.from_numpy(np.ascontiguousarray(samples)).unsqueeze(0))[0]
         return np.ascontiguousarray(log_mel.T.numpy().astype(np.float16))
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns

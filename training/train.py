@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -15,14 +14,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model.encoder import SiameseEncoder
 from model.errors import InvalidArgument
-from model.features import FRAMES_PER_S
 from model.scoring import Embedding
-from training.augment.mel import augment
 from training.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from training.crop_sources import open_crop_source
 from training.dataset import PreparedUtterance, at_most, read_prepared, rows_sha256
-from training.devices import Place, take_place, wait_for_all
+from training.devices import Place, first_before_others, of_first, take_place, wait_for_all
 from training.distill import Distillation, Teacher, open_teacher, teacher_targets
+from training.drawing import draw
 from training.feature_store import open_features
 from training.losses import make_objective
 from training.prefetch import prefetched
@@ -32,12 +30,9 @@ from training.sampling import Batch, CropSampler
 from training.schedule import settings_at
 from training.training_step import TrainingStep, average_of
 from training.validation import validate
+from training.whole_batch import norm_over_all, require_even_shares
 
 CHECKPOINT_EVERY_S = 120.0
-AUGMENTATION_STREAM = 1
-"""Apart from the sampler's own stream, so that who is in a batch says nothing about what happens to the crops."""
-LENGTH_STREAM = 2
-"""Apart from both."""
 
 
 def train(
@@ -57,9 +52,9 @@ def train(
     `data` is the folder that `prepare` wrote, `out` takes checkpoints, log.csv, TensorBoard events and curves. A run
     that was stopped goes on from its last checkpoint to the same weights that it would have reached unstopped.
     `max_steps` ends the run early, on the full run's schedule; `workers` processes compute what crops are taken
-    from, `draw_threads` draw batches ahead. Under torchrun every process takes `batch_size` speakers of its own, and
-    gradients are averaged. Raises InvalidArgument where `out` holds another recipe's run or one on other clips, or where
-    there are fewer than two training speakers.
+    from, `draw_threads` draw batches ahead. Under torchrun every process takes an equal share of each batch, and they
+    train together what one would. Raises InvalidArgument where `out` holds another recipe's run or one on other clips,
+    where there are fewer than two training speakers, or where processes cannot share a batch evenly or see different data.
     """
     with take_place(device) as place:
         return _train(recipe, data, out, place, max_steps, resume, workers, draw_threads, checkpoint_every_s)
@@ -78,7 +73,7 @@ def _train(
 ) -> Path:
     torch.manual_seed(recipe.seed)
 
-    # Data; of several processes one computes what is not there yet, and the others wait (once.py)
+    # Data
     rows = read_prepared(data / "utterances.csv")
     split = [row for row in rows if row.utterance.split == "train"]
     train_rows = at_most(split, recipe.data.max_clips_per_speaker)
@@ -86,24 +81,29 @@ def _train(
     n_speakers = len({row.utterance.speaker for row in train_rows})
     if n_speakers < 2:
         raise InvalidArgument(f"{data} has {n_speakers} training speakers; training needs at least 2")
+    require_even_shares(recipe.sampling.batch_size, place)
+    _require_one_run(recipe, split, place, data)
     teacher = open_teacher(recipe.distill.teacher) if recipe.distill.teacher else None
-    source = open_crop_source(recipe, train_rows, data, workers)
-    heldout = open_features(validation_rows, recipe.encoder.n_mels, data) if validation_rows else None
-    targets = teacher_targets(teacher, train_rows, recipe.data.voices, data, workers) if teacher else None
-    sampler = CropSampler(source, recipe.seed, place.rank)
+    with first_before_others(place):
+        source = open_crop_source(recipe, train_rows, data, workers)
+        heldout = open_features(validation_rows, recipe.encoder.n_mels, data) if validation_rows else None
+        targets = teacher_targets(teacher, train_rows, recipe.data.voices, data, workers) if teacher else None
+    sampler = CropSampler(source, recipe.seed, place.rank, place.n_processes)
 
     # Model and optimiser
     encoder = SiameseEncoder(recipe.encoder)
-    module = make_training_step(recipe, encoder, len(source.classes), targets).to(place.device)
+    norm_over_all(encoder, place)
+    module = make_training_step(recipe, encoder, len(source.classes), targets, place.n_processes).to(place.device)
     encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stub
     average = average_of(encoder, recipe.optimiser.average_decay) if recipe.optimiser.average_decay else None
     optimiser, scheduler = make_optimiser(recipe.optimiser, [module], recipe, recipe.n_steps)
 
-    # Where an earlier run stopped
+    # Where an earlier run stopped; `out` may be a folder that only the first process's machine has
     last = out / "last.pt"
     step, elapsed_s = 0, 0.0
-    if resume and last.is_file():
-        checkpoint = load_checkpoint(last)
+    kept = load_checkpoint(last) if place.rank == 0 and resume and last.is_file() else None
+    checkpoint = of_first(kept, place)
+    if checkpoint is not None:
         _require_same_run(checkpoint, recipe, split, teacher, out, data)
         of_encoder = {f"encoder.{name}": value for name, value in checkpoint.encoder.items()}
         load_weights(module, {**checkpoint.objective, **of_encoder})
@@ -123,7 +123,8 @@ def _train(
 
     # Loop
     stop = recipe.n_steps if max_steps is None else min(recipe.n_steps, max_steps)
-    distributed = DistributedDataParallel(module) if place.n_processes > 1 else module
+    # Buffers are statistics of the whole batch, and the same everywhere.
+    distributed = DistributedDataParallel(module, broadcast_buffers=False) if place.n_processes > 1 else module
     timer = _timer()
     saved_at_s = 0.0
     writes = place.rank == 0
@@ -166,29 +167,13 @@ def _train(
 
 
 def make_training_step(
-    recipe: Recipe, encoder: SiameseEncoder, n_classes: int, targets: Embedding | None
+    recipe: Recipe, encoder: SiameseEncoder, n_classes: int, targets: Embedding | None, n_processes: int = 1
 ) -> TrainingStep:
     """The encoder with its loss and, where there are targets, what holds it to them."""
     objective = make_objective(recipe.loss, n_classes, recipe.encoder.n_own, recipe.sampling.clips_per_speaker)
     n_student = recipe.encoder.n_taught or recipe.encoder.n_embedding
     distillation = Distillation(n_student, targets.shape[1]) if targets is not None else None
-    return TrainingStep(encoder, objective, distillation, recipe)
-
-
-def draw(recipe: Recipe, sampler: CropSampler, step: int) -> Batch:
-    """The batch of a step: crops of one random length, augmented; a function of the recipe's seed, rank and the step."""
-    settings = settings_at(recipe, step)
-    rng = np.random.default_rng([recipe.seed, step, sampler.rank, AUGMENTATION_STREAM])
-    # One length for all processes: they wait for the slowest at every step.
-    crop_s = np.random.default_rng([recipe.seed, step, 0, LENGTH_STREAM]).uniform(*settings.crop_s)
-    n_frames = round(crop_s * FRAMES_PER_S)
-    size = recipe.sampling.batch_size
-    if recipe.sampling.kind == "pairs":
-        batch = sampler.pairs(step, size, n_frames, settings.augment_strength)
-    else:
-        batch = sampler.speakers(step, size, recipe.sampling.clips_per_speaker, n_frames, settings.augment_strength)
-    log_mels = augment(batch.log_mels, recipe.augment, rng, settings.augment_strength)
-    return Batch(log_mels, batch.labels, batch.groups)
+    return TrainingStep(encoder, objective, distillation, recipe, n_processes)
 
 
 def targets_of(batch: Batch, targets: Embedding | None, place: Place) -> Tensor | None:
@@ -230,6 +215,14 @@ def _first_clips(rows: Sequence[PreparedUtterance], n_clips: int) -> list[Prepar
         if count[row.utterance.speaker] <= n_clips:
             chosen.append(row)
     return chosen
+
+
+def _require_one_run(recipe: Recipe, split: Sequence[PreparedUtterance], place: Place, data: Path) -> None:
+    if of_first((recipe, rows_sha256(split)), place) != (recipe, rows_sha256(split)):
+        raise InvalidArgument(
+            f"process {place.rank} has another recipe, or in {data} other training clips, than the first process; give all "
+            "machines the same"
+        )
 
 
 def _require_same_run(

@@ -11,10 +11,14 @@ from training.distill import Distillation
 from training.losses import EmbeddedBatch, LossAndAccuracy
 from training.recipe import Recipe
 from training.schedule import StepSettings
+from training.whole_batch import of_all
 
 
 class TrainingStep(nn.Module):
-    """Log-mels (n_crops, n_mels, n_frames) with labels, and targets where there is a teacher -> loss and accuracy."""
+    """Log-mels (n_crops, n_mels, n_frames) with labels, and targets where there is a teacher -> loss and accuracy.
+
+    Of several processes each gives its share of the batch; loss and accuracy are those of the whole batch on all of them.
+    """
 
     def __init__(
         self,
@@ -22,6 +26,7 @@ class TrainingStep(nn.Module):
         objective: nn.Module,
         distillation: Distillation | None,
         recipe: Recipe,
+        n_processes: int = 1,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -30,6 +35,7 @@ class TrainingStep(nn.Module):
         self.n_own = recipe.encoder.n_own
         self.weight = recipe.distill.weight
         self.precision = recipe.precision
+        self.n_processes = n_processes
 
     def forward(
         self, log_mels: Tensor, labels: Tensor, targets: Tensor | None, settings: StepSettings
@@ -37,13 +43,14 @@ class TrainingStep(nn.Module):
         lengths = torch.full((len(labels),), log_mels.size(2), device=log_mels.device)
         with torch.autocast(log_mels.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             embeddings = self.encoder(log_mels, lengths)
-        embeddings = embeddings.float()  # losses are computed in full precision
+        embeddings = of_all(embeddings.float(), self.n_processes)  # losses are computed in full precision
+        labels = of_all(labels, self.n_processes)
         own = embeddings[:, : self.n_own]
         found: LossAndAccuracy = self.objective(EmbeddedBatch(self.encoder, own, labels, settings))
         loss = found.loss
         if self.distillation is not None and targets is not None:
             student = embeddings[:, self.n_own :] if self.n_own < embeddings.size(1) else embeddings
-            loss = loss + self.weight * self.distillation(student, targets)
+            loss = loss + self.weight * self.distillation(student, of_all(targets, self.n_processes))
         return loss, found.accuracy
 
 

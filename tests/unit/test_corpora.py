@@ -80,7 +80,9 @@ def test_a_folder_that_is_not_the_corpus_is_refused(tmp_path: Path, kind: str) -
 
 @pytest.mark.parametrize("source", ["voxceleb3:x", "manifest", ""])
 def test_an_unknown_kind_lists_the_known(source: str) -> None:
-    with pytest.raises(CorpusError, match="commonvoice, debian, folder, librispeech, manifest, timit, vctk, voxceleb"):
+    with pytest.raises(
+        CorpusError, match="commonvoice, debian, folder, librispeech, manifest, prepared, shards, timit, vctk, voxceleb"
+    ):
         read_corpus(source)
 
 

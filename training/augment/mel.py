@@ -1,19 +1,18 @@
 """Augmentation in the log-mel domain: cheap enough for a laptop, and close to what happens to the waveform.
 
 Powers of independent sounds add, so noise and babble are added as exp(log-mel); a room smears power along time; a
-channel scales each mel bin. All of it is drawn from the batch's own generator, so a step is reproducible.
+channel scales each mel bin. All of it is drawn from the crop's own generator, so a crop is reproducible, whoever draws it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.signal import lfilter
-from torch import Tensor
 
 from model.features import HOP_S, LOG_FLOOR
 
@@ -50,51 +49,54 @@ class AugmentConfig:
     """Widest time mask as a share of the crop."""
 
 
-def augment(log_mels: Tensor, config: AugmentConfig, rng: np.random.Generator, strength: float = 1.0) -> Tensor:
-    """(n_crops, n_mels, n_frames) natural-log powers -> the same shape, each crop changed on its own draw.
+def augment(
+    log_mel: NDArray[np.float32],
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    somebody_else: Callable[[np.random.Generator], NDArray[np.float32]],
+    strength: float = 1.0,
+) -> NDArray[np.float32]:
+    """(n_mels, n_frames) natural-log powers of a crop -> the same shape.
 
-    `strength` in [0, 1] scales every probability.
+    `somebody_else` draws another speaker's crop of that shape, for babble. `strength` in [0, 1] scales every probability.
     """
-    n_crops, n_mels, n_frames = log_mels.shape
-    power = log_mels.exp().numpy()
-    level = power.mean(axis=(1, 2), keepdims=True)  # mean speech-and-pause power of each crop
+    n_mels, n_frames = log_mel.shape
+    power = np.exp(log_mel)
+    level = float(power.mean())  # of speech and pauses
 
-    def hit(probability: float) -> NDArray[np.bool_]:
-        return rng.random(n_crops) < probability * strength
+    def hit(probability: float) -> bool:
+        return rng.random() < probability * strength
 
-    for crop in np.flatnonzero(hit(config.pause)):
-        _pause(power[crop], rng.uniform(*config.pause_fraction), rng)
-    for crop in np.flatnonzero(hit(config.reverberation)):
+    if hit(config.pause):
+        _pause(power, rng.uniform(*config.pause_fraction), rng)
+    if hit(config.reverberation):
         t60_s, direct_db = rng.uniform(*config.reverberation_t60_s), rng.uniform(*config.reverberation_direct_db)
-        power[crop] = _reverberate(power[crop], t60_s, direct_db)
-    if config.babble:
-        others = rng.permutation(n_crops)
-        snr = rng.uniform(*config.babble_snr_db, (n_crops, 1, 1))
-        scale = np.where(hit(config.babble)[:, None, None], level / level[others] * np.exp(-snr * DB), 0.0)
-        power = power + scale * power[others]
-    if config.noise:
-        shape = np.exp(_smooth_curves(rng, n_crops, n_mels, 12.0 * DB)) * _envelopes(rng, n_crops, n_frames)
+        power = _reverberate(power, t60_s, direct_db)
+    if hit(config.babble):
+        other = np.exp(somebody_else(rng))
+        snr_db = rng.uniform(*config.babble_snr_db)
+        power += level / float(other.mean()) * math.exp(-snr_db * DB) * other
+    if hit(config.noise):
+        shape = np.exp(_smooth_curve(rng, n_mels, 12.0 * DB)) * _envelope(rng, n_frames)
         shape *= rng.gamma(4.0, 0.25, shape.shape)  # mel power of noise fluctuates about its mean
-        shape /= shape.mean(axis=(1, 2), keepdims=True)
-        snr = rng.uniform(*config.noise_snr_db, (n_crops, 1, 1))
-        power = power + np.where(hit(config.noise)[:, None, None], level * np.exp(-snr * DB), 0.0) * shape
-    if config.channel:
-        curve = _smooth_curves(rng, n_crops, n_mels, config.channel_db * DB)
-        power = power * np.where(hit(config.channel)[:, None, None], np.exp(curve), 1.0)
-    for crop in np.flatnonzero(hit(config.band_limit)):
-        power[crop, rng.integers(int(0.6 * n_mels), int(0.8 * n_mels)) :] *= 10.0 ** rng.uniform(-6.0, -3.0)
-        power[crop, : rng.integers(0, 6)] *= 10.0 ** rng.uniform(-3.0, -1.0)
+        snr_db = rng.uniform(*config.noise_snr_db)
+        power += level * math.exp(-snr_db * DB) / shape.mean() * shape
+    if hit(config.channel):
+        power *= np.exp(_smooth_curve(rng, n_mels, config.channel_db * DB))
+    if hit(config.band_limit):
+        power[rng.integers(int(0.6 * n_mels), int(0.8 * n_mels)) :] *= 10.0 ** rng.uniform(-6.0, -3.0)
+        power[: rng.integers(0, 6)] *= 10.0 ** rng.uniform(-3.0, -1.0)
     if config.gain_db:
-        power = power * np.exp(rng.uniform(-config.gain_db, config.gain_db, (n_crops, 1, 1)) * DB)
-    changed = torch.from_numpy(np.log(power + LOG_FLOOR).astype(np.float32))
-    for crop in np.flatnonzero(hit(config.mask)):
-        fill = changed[crop].mean(dim=1, keepdim=True)
+        power *= math.exp(rng.uniform(-config.gain_db, config.gain_db) * DB)
+    changed: NDArray[np.float32] = np.log(power + np.float32(LOG_FLOOR))
+    if hit(config.mask):
+        fill = changed.mean(axis=1, keepdims=True)
         n_hidden = int(rng.integers(0, config.mask_n_mels + 1))
         low = int(rng.integers(0, n_mels - n_hidden + 1))
-        changed[crop, low : low + n_hidden] = fill[low : low + n_hidden]
+        changed[low : low + n_hidden] = fill[low : low + n_hidden]
         n_hidden = int(rng.integers(0, int(config.mask_fraction * n_frames) + 1))
         first = int(rng.integers(0, n_frames - n_hidden + 1))
-        changed[crop, :, first : first + n_hidden] = fill
+        changed[:, first : first + n_hidden] = fill
     return changed
 
 
@@ -117,19 +119,16 @@ def _reverberate(power: NDArray[np.float32], t60_s: float, direct_db: float) -> 
     return mixed
 
 
-def _smooth_curves(rng: np.random.Generator, n_crops: int, n_mels: int, spread: float) -> NDArray[np.float64]:
-    """Random smooth curves over mel bins, standard deviation about `spread`: (n_crops, n_mels, 1)."""
+def _smooth_curve(rng: np.random.Generator, n_mels: int, spread: float) -> NDArray[np.float64]:
+    """A random smooth curve over mel bins, standard deviation about `spread`: (n_mels, 1)."""
     order = np.arange(1, 6)
     waves = np.cos(np.pi * order[:, None] * (np.arange(n_mels)[None, :] + 0.5) / n_mels)
-    weights = rng.normal(0.0, 1.0, (n_crops, len(order))) / order
-    return (weights @ waves * spread)[:, :, None]
+    curve: NDArray[np.float64] = (rng.normal(0.0, 1.0, len(order)) / order) @ waves * spread
+    return curve[:, None]
 
 
-def _envelopes(rng: np.random.Generator, n_crops: int, n_frames: int) -> NDArray[np.float64]:
-    """Slow random loudness of the noise over time, 3 dB or so: (n_crops, 1, n_frames)."""
-    knots = rng.normal(0.0, 3.0 * DB, (n_crops, 8))
-    position = np.linspace(0.0, 7.0, n_frames)
-    left = np.minimum(position.astype(int), 6)
-    share = position - left
-    loudness: NDArray[np.float64] = np.exp(knots[:, left] * (1.0 - share) + knots[:, left + 1] * share)
-    return loudness[:, None, :]
+def _envelope(rng: np.random.Generator, n_frames: int) -> NDArray[np.float64]:
+    """Slow random loudness of the noise over time, 3 dB or so: (n_frames,)."""
+    knots = rng.normal(0.0, 3.0 * DB, 8)
+    loudness: NDArray[np.float64] = np.exp(np.interp(np.linspace(0.0, 7.0, n_frames), np.arange(8), knots))
+    return loudness
