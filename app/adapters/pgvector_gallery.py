@@ -105,8 +105,8 @@ class PgvectorGallery:
             pass  # the speaker was erased meanwhile
 
     def remove(self, tenant: str, numbers: Iterable[int]) -> None:
-        with self._database.writing() as connection:
-            pgvector_references.remove(connection, tenant, numbers)
+        numbers = list(numbers)
+        self._database.write(lambda connection: pgvector_references.remove(connection, tenant, numbers))
 
     def search(self, tenant: str, embedding: Embedding, n_candidates: int) -> tuple[Candidate, ...]:
         """Raises ValueError for an embedding that cannot be scored."""

@@ -78,19 +78,21 @@ class ReferenceLog:
         return ChangedReferences(fresh, ChangesMark(oldest_open, frozenset(changes)))
 
     def prune(self) -> None:
+        self._database.write(self._prune)
+
+    def _prune(self, connection: Connection) -> None:
         is_old = reference_changes.c.changed_at < self._clock() - KEPT_FOR
-        with self._database.writing() as connection:
-            gone = delete(reference_changes).where(is_old).returning(reference_changes.c.transaction)
-            last = max(connection.execute(gone).scalars(), default=None)
-            if last is not None:
-                values = {"name": _PRUNED, "value": str(last)}
+        gone = delete(reference_changes).where(is_old).returning(reference_changes.c.transaction)
+        last = max(connection.execute(gone).scalars(), default=None)
+        if last is None:
+            return
+        connection.execute(
+            insert_or_update(deployment)
+            .values(name=_PRUNED, value=str(last))
+            .on_conflict_do_update(
+                index_elements=[deployment.c.name],
+                set_={"value": str(last)},
                 # Another replica may have forgotten later ones.
-                connection.execute(
-                    insert_or_update(deployment)
-                    .values(values)
-                    .on_conflict_do_update(
-                        index_elements=[deployment.c.name],
-                        set_={"value": values["value"]},
-                        where=cast(deployment.c.value, BigInteger) < last,
-                    )
-                )
+                where=cast(deployment.c.value, BigInteger) < last,
+            )
+        )
