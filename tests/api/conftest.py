@@ -24,7 +24,7 @@ def postgres_stores(postgres: PostgresServer) -> Iterator[PostgresStores]:
 
 @pytest.fixture(autouse=True)
 def _stores(request: pytest.FixtureRequest) -> Iterator[None]:
-    if request.config.getoption("--database") == "memory":
+    if request.config.getoption("--database") == "memory" or request.node.get_closest_marker("in_memory"):
         yield
         return
     made: PostgresStores = request.getfixturevalue("postgres_stores")

@@ -30,6 +30,8 @@ from fake_store import FakeSpeakerStore
 from model.waveform import Waveform
 from samples import ENCODER_ID, MASTER
 
+pytestmark = pytest.mark.in_memory
+
 HEARD = ["queue", "decode", "quality", "encode", "replay"]
 ROUTES = {
     "POST /v1/compare",
