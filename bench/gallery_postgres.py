@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -61,11 +62,14 @@ def crowd_batches(crowd: Crowd, n_tenants: int) -> Iterator[ReferenceBatch]:
 
 
 def fill(database: Database, crowd: Crowd, n_tenants: int, exact_up_to: int) -> tuple[PgvectorGallery, float, float]:
-    """The gallery, and the seconds of filling it and of its index."""
+    """The gallery, and the seconds of filling it and of its index: 0 where a former run has done it."""
     with database.writing() as connection:
         make_references(connection)
         choose_gallery(connection, "pgvector")
     gallery = PgvectorGallery(database, ENCODER_ID, N_EMBEDDING, 0.0, exact_up_to)
+    if gallery.is_kept:
+        gallery.wait()
+        return gallery, 0.0, 0.0
     for batch in crowd_batches(crowd, n_tenants):
         with database.writing() as connection:
             connection.execute(PLANT, {"tenants": list(batch.tenants), "numbers": batch.numbers.tolist()})
@@ -128,15 +132,17 @@ def sizes(database: Database) -> tuple[int, int]:
     return table, index
 
 
-def measured(n: int, n_tenants: int = 1, exact_up_to: int = DEFAULT_EXACT_UP_TO) -> dict[str, float]:
-    """The figures of so many speakers, on a server of their own."""
+def measured(
+    n: int, n_tenants: int = 1, exact_up_to: int = DEFAULT_EXACT_UP_TO, data: Path | None = None
+) -> dict[str, float]:
+    """The figures of so many speakers, on a server of their own: in the folder `data`, which then stays, or in none."""
     faiss.omp_set_num_threads(1)
     crowd = Crowd(n, is_like_voices=True)
     stored = np.concatenate(list(crowd.blocks()))
     found = planted(stored, N_PROBES)
     in_memory = FaissGallery(ENCODER_ID, N_EMBEDDING, 10**12)
     in_memory.rebuild(crowd_batches(crowd, n_tenants))
-    with postgres_server(SERVER) as server, server.database() as url, closing(open_database(url, MASTER)) as database:
+    with postgres_server(SERVER, data) as server, closing(open_database(server.url(), MASTER)) as database:
         gallery, fill_s, index_s = fill(database, crowd, n_tenants, exact_up_to)
         table, index = sizes(database)
         agreement = top1_agreement(gallery, stored, found, n_tenants)
@@ -169,9 +175,12 @@ def main() -> None:
     parser.add_argument("--speakers", type=int, default=100_000)
     parser.add_argument("--tenants", type=int, default=1, help="among whom they are shared out evenly")
     parser.add_argument("--exact-up-to", type=int, default=DEFAULT_EXACT_UP_TO)
+    parser.add_argument(
+        "--data", type=Path, help="folder to keep PostgreSQL's data in, for another run on the same ones"
+    )
     record.add_arguments(parser)
     arguments = parser.parse_args()
-    figures = measured(arguments.speakers, arguments.tenants, arguments.exact_up_to)
+    figures = measured(arguments.speakers, arguments.tenants, arguments.exact_up_to, arguments.data)
     print(told(figures), flush=True)
     record.finish(arguments, figures, told(figures))
 

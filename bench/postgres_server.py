@@ -64,9 +64,10 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(settings: Mapping[str, str] | None = None) -> Iterator[PostgresServer]:
-    """In a folder under the system's temporary one, for a path of a socket has a hundred characters at most."""
-    folder = Path(tempfile.mkdtemp(prefix="vouch-pg-"))
+def postgres_server(settings: Mapping[str, str] | None = None, kept: Path | None = None) -> Iterator[PostgresServer]:
+    """In the folder `kept`, or in one of its own, which goes with it."""
+    # Under the system's temporary one: the path of a socket has a hundred characters at most.
+    folder = kept or Path(tempfile.mkdtemp(prefix="vouch-pg-"))
     try:
         server = PostgresServer(folder, settings)
         try:
@@ -74,4 +75,5 @@ def postgres_server(settings: Mapping[str, str] | None = None) -> Iterator[Postg
         finally:
             server.close()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(folder, ignore_errors=True)
