@@ -14,6 +14,7 @@ DATA ?= runs/data
 RUN ?= runs/$(basename $(notdir $(RECIPE)))
 VOICES ?= ../shared/data
 KILLS ?= 300
+DATABASE ?= sqlite
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
@@ -100,8 +101,8 @@ bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed
 	@$(BIN)/python bench/erasure.py --json
 	@$(BIN)/python bench/soak.py --json
 
-faults: install-dev ## KILLS=300: kill the service so many times under load and as it starts, and check what is left
-	@$(BIN)/python bench/faults.py --kills $(KILLS)
+faults: install-dev ## KILLS=300 DATABASE=sqlite: kill the service so many times under load and as it starts, and check what is left
+	@$(BIN)/python bench/faults.py --kills $(KILLS) --database $(DATABASE)
 
 # The file is the same on every platform, so the wheel of one serves all, and nothing of it is installed.
 campplus: $(CAMPPLUS) ## fetch 3D-Speaker's CAM++, a larger and better encoder, and import it to runs/imports/campplus

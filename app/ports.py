@@ -86,8 +86,8 @@ class FingerprintStore(Protocol):
         ...
 
     def remember(self, number: int, words: Fingerprint) -> None:
-        """Of a clip that was verified, as it is kept. Known at once; durable a second later, or at the close of the store, since
-        no answer waits for it. Of a speaker who is gone nothing is kept.
+        """Of a clip that was verified, as it is kept. Known at once, to every process that shares the store; durable a second
+        later, or at the close of the store, since no answer waits for a disk. Of a speaker who is gone nothing is kept.
         """
         ...
 
@@ -118,7 +118,9 @@ class SpeakerStore(Protocol):
         ...
 
     def list_speakers(self, tenant: str, limit: int, cursor: str | None) -> SpeakerPage:
-        """By creation, oldest first. Raises InvalidArgument for a cursor that this store did not make."""
+        """By creation, oldest first. Whoever is made while the pages are read may be left out. Raises InvalidArgument for a
+        cursor that this store did not make.
+        """
         ...
 
     def update_speaker(self, tenant: str, speaker_id: str, changes: SpeakerChanges) -> Speaker: ...
@@ -277,7 +279,10 @@ class KeyStore(Protocol):
     def find(self, key_id: str) -> ApiKey | None: ...
 
     def add(self, key: ApiKey, ended: ApiKey | None = None) -> None:
-        """Durable once it returns. `ended` is another one, whose end is written in the same transaction, or not at all."""
+        """Durable once it returns. `ended` is another one, whose end is written in the same transaction, or not at all.
+
+        Raises KeyNotFound where that one was revoked before.
+        """
         ...
 
     def end(self, key: ApiKey) -> None:
@@ -285,7 +290,7 @@ class KeyStore(Protocol):
         ...
 
     def note_uses(self, used: Mapping[str, datetime]) -> None:
-        """When each key was last used, by its id."""
+        """When each key was last used, by its id. What is later already stays."""
         ...
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from fault_clients import Wire, carry_out
+from fault_databases import FaultDatabase
 from fault_ledger import Intent, Ledger, Life
 
 from app.adapters.audit_reading import open_trail
-from app.settings import Settings
 
 WRITTEN = frozenset({"created", "changed", "enrolled", "enrolled before", "erased"})
 """What the audit trail says of a write that was carried out."""
@@ -32,14 +29,15 @@ class Seen:
 class Check:
     """`errors` are sentences that begin with their kind: lost, resurrected, half_done, twice, wrong_answer, unsound."""
 
-    def __init__(self, port: int, folder: Path, ledger: Ledger, clips: Mapping[str, bytes]) -> None:
+    def __init__(self, port: int, database: FaultDatabase, ledger: Ledger, clips: Mapping[str, bytes]) -> None:
         self.errors: list[str] = []
-        self._folder, self._ledger, self._clips = folder, ledger, clips
+        self._database, self._ledger, self._clips = database, ledger, clips
         self._wire = Wire(port)
 
     def everything(self, pending: Sequence[Intent]) -> None:
         """First as the service was found, then with what was pending repeated."""
-        self._files()
+        self.errors += self._database.unsound(len(self._ledger.erased))
+        self._trail()
         seen = self._all()
         of = {intent.speaker_id: intent for intent in pending}
         for name in {*seen, *self._ledger.lives, *self._ledger.erased, *of}:
@@ -142,32 +140,13 @@ class Check:
             if verified.status != 200 or abs(verified.body["score"] - scores[name]) > SCORE_TOLERANCE:
                 self.errors.append(f"gallery: {name} has the score {scores[name]}, and verified {verified}")
 
-    def _files(self) -> None:
-        """The database as another program finds it, and the audit trail and the log of erasures beside it."""
-        self.errors += unsound(self._folder / "vouch.db")
-        self._trail()
-        with closing(sqlite3.connect(f"file:{self._folder / 'vouch.db'}?mode=ro", uri=True)) as connection:
-            marks = {mark for (mark,) in connection.execute("SELECT mark FROM erasures")}
-            if connection.execute("PRAGMA user_version").fetchone() != (0,):
-                self.errors.append("unsound: an erasure is still to be wiped after a start")
-        log = self._folder / "erasures.log"
-        in_log = set(log.read_text(encoding="utf-8").split()[::3]) if log.exists() else set()
-        if in_log != marks:
-            self.errors.append(f"unsound: of {len(marks)} erasures the log has {len(in_log & marks)}")
-
     def _trail(self) -> None:
-        trail = open_trail(Settings(data_dir=self._folder))
+        trail = open_trail(self._database.settings)
         if problem := trail.check().problem:
             self.errors.append(f"unsound: the audit trail: {problem}")
         n_told = sum(entry["outcome"] in WRITTEN for entry in trail.entries())
         if n_told < self._ledger.n_acknowledged:
             self.errors.append(f"lost: the audit trail tells of {n_told} of {self._ledger.n_acknowledged} writes")
-
-
-def unsound(database: Path) -> list[str]:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
-        found = connection.execute("PRAGMA integrity_check").fetchall()
-        return [] if found == [("ok",)] else [f"unsound: {database}: {found}"]
 
 
 def _is(seen: Seen | None, life: Life | None) -> bool:

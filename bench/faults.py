@@ -1,11 +1,12 @@
 """Does an acknowledged write survive? Kills the service (SIGKILL) at random moments, and checks everything each time.
 
-    python bench/faults.py [--kills 300] [--clients 4] [--seed 1]
+    python bench/faults.py [--database sqlite] [--kills 300] [--clients 4] [--seed 1]
 
 Clients create, change and erase speakers, enrol clips of real voices and take them back, all at once, over HTTP. Each
 notes what it means to do in a log on the disk before it asks, and what it was told after. The service is the real one,
 with its database, gallery, decoders and encoder; VOUCH_ENGINE=onnxruntime spares it timing its engines at each start. It
-is killed under load, while a transaction or a VACUUM writes, while it starts, and while it migrates an older schema.
+is killed under load, while a transaction or a VACUUM writes, while it starts, and while it migrates an older schema. With
+`--database postgres` its database is on a real PostgreSQL server, which goes on, and what it migrates is an empty one.
 
 Prints one line of JSON last. `lost` are acknowledged writes that are not there, `resurrected` erased speakers and clips
 that are; `faults` counts both and whatever else is wrong, and makes the exit status 1, as they do.
@@ -17,21 +18,21 @@ import argparse
 import json
 import os
 import random
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from fault_checks import Check, unsound
+from fault_checks import Check
 from fault_clients import Client
+from fault_databases import FaultDatabase, PostgresDatabase, SqliteDatabase
 from fault_ledger import Intent, Ledger, read_ledger
+from postgres_server import postgres_server
 from processes import family
 from running import ROOT, SERVE, free_port, get
 from voices import encoded, example
@@ -42,9 +43,6 @@ CLIP_S = 3.0
 N_CLIPS_EACH = 4
 START_S = 90.0
 LONGEST_LOAD_S = 2.0
-N_BALLAST = 3000
-"""Speakers of another tenant: they make the file some MB, so that wiping an erasure takes a while."""
-OLD_SCHEMA = ROOT / "tests" / "contract" / "schemas" / "0001.sql"
 SETTINGS = {
     "VOUCH_DEVICE": "cpu",
     "VOUCH_ENGINE": "onnxruntime",
@@ -61,12 +59,13 @@ class NotStarted(Exception):
 
 
 class Service:
-    """One process of `vouch serve`, on a data directory of ours."""
+    """One process of `vouch serve`, on a database of ours."""
 
-    def __init__(self, folder: Path, log: Path) -> None:
+    def __init__(self, database: FaultDatabase, log: Path) -> None:
         self.port = free_port()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("VOUCH_")}
-        environ = inherited | SETTINGS | {"VOUCH_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT)}
+        ours = {"VOUCH_DATA_DIR": str(database.folder), "PYTHONPATH": str(ROOT)}
+        environ = inherited | SETTINGS | ours | database.environ
         with log.open("ab") as errors:
             self._process = subprocess.Popen(  # nosec B603 # our own command
                 [*SERVE, "--port", str(self.port)], cwd=ROOT, env=environ, stderr=errors
@@ -100,7 +99,7 @@ class Service:
 class Faults:
     """One service's life of many deaths."""
 
-    def __init__(self, folder: Path, n_clients: int, seed: int) -> None:
+    def __init__(self, folder: Path, database: FaultDatabase, n_clients: int, seed: int) -> None:
         self.kills: Counter[str] = Counter()
         self.errors: list[str] = []
         self.n_in_flight = 0
@@ -108,7 +107,7 @@ class Faults:
         """How long a start takes, as the last one did."""
         self.ledger = Ledger(folder / "ledger")
         self._folder, self._n_clients, self._seed = folder, n_clients, seed
-        self._data = folder / "data"
+        self._database = database
         self._log = folder / "service.log"
         self._rng = random.Random(seed)
         self._clips = clips_by_name()
@@ -116,7 +115,7 @@ class Faults:
 
     def run(self, n_kills: int) -> None:
         self._started().kill()  # makes the database
-        _add_ballast(self._data / "vouch.db")
+        self._database.add_ballast()
         pending: list[Intent] = []
         service = self._started()
         while self.kills.total() < n_kills and not self.errors:
@@ -148,7 +147,7 @@ class Faults:
 
     def _started(self) -> Service:
         begin_s = time.monotonic()
-        service = Service(self._data, self._log)
+        service = Service(self._database, self._log)
         service.wait()
         self.start_s = time.monotonic() - begin_s
         for child in self._children:
@@ -167,8 +166,7 @@ class Faults:
             client.start()
         time.sleep(self._rng.uniform(0.05, LONGEST_LOAD_S))  # the random moment of the kill
         if kind == "writing":
-            self._await_journal(self._data, service)
-            time.sleep(self._rng.choice((0.0, self._rng.uniform(0, 0.05))))  # somewhere within the commit
+            self._await_writing(self._database, service)
         if not service.is_alive():
             self.errors.append("unsound: the service stopped by itself under load")
         self._children = service.kill()
@@ -181,56 +179,30 @@ class Faults:
         return pending
 
     def _kill_while_starting(self) -> None:
-        service = Service(self._data, self._log)
+        service = Service(self._database, self._log)
         time.sleep(self._rng.uniform(0, 1.1 * self.start_s))  # the random moment of the kill
         service.kill()
         self.kills["starting"] += 1
 
     def _kill_while_migrating(self) -> None:
-        """A database of the oldest schema: killed while its migration writes, it is then migrated all the same."""
-        folder = self._folder / "old"
-        folder.mkdir(mode=0o700)
-        with closing(sqlite3.connect(folder / "vouch.db")) as connection:
-            connection.executescript(OLD_SCHEMA.read_text(encoding="utf-8"))
-            before = [
-                connection.execute(statement).fetchall()
-                for statement in ("SELECT * FROM speakers ORDER BY 1", "SELECT * FROM enrollments ORDER BY 1")
-            ]
-        _add_ballast(folder / "vouch.db")
-        service = Service(folder, self._log)
-        self._await_journal(folder, service)
-        time.sleep(self._rng.choice((0.0, self._rng.uniform(0, 0.05))))  # somewhere within the migration
-        service.kill()
-        self.kills["migrating"] += 1
-        service = Service(folder, self._log)
-        service.wait()
-        self.errors += unsound(folder / "vouch.db")
-        told = [json.loads(get(service.port, f"/v1/speakers/{name}")[1]) for name in ("alice", "bob")]
-        service.kill()
-        if [one.get("enrollment_count") for one in told] != [2, 0]:
-            self.errors.append(f"lost: after a killed migration the service tells {told}")
-        with closing(sqlite3.connect(folder / "vouch.db")) as connection:
-            after = connection.execute(
-                "SELECT seq, tenant, speaker_id FROM speakers WHERE tenant <> 'ballast' ORDER BY 1"
-            ).fetchall()
-            n_enrollments = connection.execute("SELECT count(*) FROM enrollments").fetchone()[0]
-        if after != [row[:3] for row in before[0]] or n_enrollments != len(before[1]):
-            self.errors.append(f"lost: after a killed migration there are {after} and {n_enrollments} enrollments")
-        shutil.rmtree(folder)
+        """A database that is to be migrated: killed while that writes, it is then migrated all the same."""
+        with self._database.older() as older:
+            service = Service(older, self._log)
+            self._await_writing(older, service)
+            service.kill()
+            self.kills["migrating"] += 1
+            service = Service(older, self._log)
+            service.wait()
+            self.errors += [*older.unsound(0), *older.lost_by_migration(service.port)]
+            service.kill()
 
-    def _await_journal(self, folder: Path, service: Service) -> None:
-        """Until a transaction writes: then its journal is there."""
-        journal = folder / "vouch.db-journal"
+    def _await_writing(self, database: FaultDatabase, service: Service) -> None:
         deadline_s = time.monotonic() + 2 * self.start_s + 5
-        while time.monotonic() < deadline_s and service.is_alive():
-            try:
-                if journal.stat().st_size:
-                    return
-            except FileNotFoundError:
-                pass
+        database.await_writing(lambda: time.monotonic() < deadline_s and service.is_alive())
+        time.sleep(self._rng.choice((0.0, self._rng.uniform(0, 0.05))))  # somewhere within the commit
 
     def _check(self, service: Service, pending: list[Intent]) -> None:
-        check = Check(service.port, self._data, self.ledger, self._clips)
+        check = Check(service.port, self._database, self.ledger, self._clips)
         check.everything(pending)
         self.errors += check.errors
 
@@ -247,26 +219,30 @@ def clips_by_name() -> Mapping[str, bytes]:
     return found
 
 
-def _add_ballast(database: Path) -> None:
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
-            "INSERT INTO speakers (tenant, speaker_id, display_name, metadata, created_at, updated_at) "
-            "SELECT 'ballast', 'ballast ' || i, hex(randomblob(500)), '{}', '2026-01-01 00:00:00.000000', "
-            "'2026-01-01 00:00:00.000000' FROM n",
-            [N_BALLAST],
-        )
+@contextmanager
+def sqlite_database(folder: Path) -> Iterator[FaultDatabase]:
+    yield SqliteDatabase(folder)
+
+
+@contextmanager
+def postgres_database(folder: Path) -> Iterator[FaultDatabase]:
+    with postgres_server() as server, server.database() as url:
+        yield PostgresDatabase(folder, server, url)
+
+
+DATABASES = {"sqlite": sqlite_database, "postgres": postgres_database}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--database", choices=DATABASES, default="sqlite")
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     begin_s = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        faults = Faults(Path(folder), arguments.clients, arguments.seed)
+    with tempfile.TemporaryDirectory() as folder, DATABASES[arguments.database](Path(folder) / "data") as database:
+        faults = Faults(Path(folder), database, arguments.clients, arguments.seed)
         try:
             faults.run(arguments.kills)
         except NotStarted as error:
@@ -276,7 +252,9 @@ def main() -> None:
         figures = faults.figures()
         if faults.errors:
             print((Path(folder) / "service.log").read_text(encoding="utf-8", errors="replace")[-3000:])
-    print(f"{faults.kills.total()} kills in {(time.monotonic() - begin_s) / 60:.1f} minutes, seed {arguments.seed}.")
+    print(
+        f"{faults.kills.total()} kills in {(time.monotonic() - begin_s) / 60:.1f} minutes, seed {arguments.seed}, {arguments.database}."
+    )
     print(json.dumps(figures), flush=True)
     sys.exit(1 if faults.errors else 0)
 

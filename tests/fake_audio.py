@@ -18,7 +18,7 @@ from app.records import ModelFacts
 from app.settings import Settings
 from app.usecases.auditing import Auditor
 from app.usecases.keys import ApiKeys
-from fakes import FakeAuditTrail, FakeGallery, FakeKeyStore, FakeSpeakerStore
+from fakes import FakeAuditTrail, FakeGallery
 from model.calibration import Calibration, Term
 from model.decision import OperatingPoint
 from model.errors import AudioTooLong, CorruptAudio, UnsupportedAudio
@@ -27,6 +27,7 @@ from model.quality import Quality
 from model.scoring import Embedding, unit
 from model.waveform import SAMPLE_RATE_HZ, Source, Waveform
 from samples import ENCODER_ID
+from service_stores import stores
 
 MAGIC = b"WRITTEN-AUDIO "
 N_EMBEDDING = 64
@@ -233,13 +234,13 @@ def components(
     keys: ApiKeys | None = None,
     trail: AuditTrail | None = None,
 ) -> Components:
-    """The service's parts, all of them fakes but for the queue."""
+    """The service's parts, all of them fakes but for the queue, and for the stores where `--database` says so."""
     embedder = embedder or FakeEmbedder()
     return Components(
         decoder=decoder or FakeDecoder(),
         assessor=FakeAssessor(),
         embedder=embedder,
-        store=store or FakeSpeakerStore(),
+        store=store or stores().speakers(),
         gallery=gallery or FakeGallery(embedder.encoder_id, N_EMBEDDING),
         work=work or ThreadWorkQueue(2, 8),
         facts=facts(embedder.encoder_id),
@@ -250,7 +251,7 @@ def components(
 
 def api_keys(trail: AuditTrail | None = None) -> ApiKeys:
     """None yet."""
-    return ApiKeys(FakeKeyStore(), KeyHasher(b"a secret of the tests"), Auditor(trail or FakeAuditTrail()))
+    return ApiKeys(stores().keys(), KeyHasher(b"a secret of the tests"), Auditor(trail or FakeAuditTrail()))
 
 
 def settings(**changes: Any) -> Settings:

@@ -18,6 +18,7 @@ from app.audit import AuditEntry
 from app.errors import (
     EnrollmentNotFound,
     IdempotencyConflict,
+    KeyNotFound,
     ModelMismatch,
     SpeakerExists,
     SpeakerNotFound,
@@ -315,6 +316,8 @@ class FakeKeyStore:
         return self._keys.get(key_id)
 
     def add(self, key: ApiKey, ended: ApiKey | None = None) -> None:
+        if ended is not None and self._keys[ended.key_id].revoked_at is not None:
+            raise KeyNotFound(f"The key {ended.key_id!r} was revoked.")
         self._keys[key.key_id] = key
         if ended is not None:
             self.end(ended)
@@ -327,7 +330,8 @@ class FakeKeyStore:
 
     def note_uses(self, used: Mapping[str, datetime]) -> None:
         for key_id, used_at in used.items():
-            self._keys[key_id] = replace(self._keys[key_id], last_used_at=used_at)
+            known = self._keys[key_id]
+            self._keys[key_id] = replace(known, last_used_at=max(used_at, known.last_used_at or used_at))
 
 
 class FakeAuditTrail:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -15,11 +16,12 @@ from sqlalchemy import URL, Connection, Engine, inspect, select
 
 from app.adapters.database_errors import named_errors
 from app.adapters.database_lock import DatabaseLock
-from app.adapters.engine import make_engine, parse_url, writing
+from app.adapters.engine import make_engine, parse_url, shown, writing
 from app.adapters.files import sync_folder
 from app.adapters.master_key import MasterKey
-from app.adapters.postgres import DEFAULT_LIMITS, PostgresLimits, take_migration_lock
+from app.adapters.postgres import DEFAULT_LIMITS, PostgresLimits, reading, take_migration_lock
 from app.adapters.readers_writer_lock import ReadersWriterLock
+from app.adapters.retrying import carried_through
 from app.adapters.tables import secrets
 from app.adapters.traces import Traces
 from app.adapters.wiping import Wiper
@@ -27,6 +29,8 @@ from app.errors import StoreError
 from app.stages import stage
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+_T = TypeVar("_T")
 
 
 class Database:
@@ -42,6 +46,7 @@ class Database:
         self._engine = engine
         self._lock = lock
         self._is_sqlite = engine.dialect.name == "sqlite"
+        self._for_reading = engine if self._is_sqlite else reading(engine)
         self._turns = ReadersWriterLock()
         self._wiper = Wiper(engine, self._turns) if self._is_sqlite else None
 
@@ -52,10 +57,21 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that reads. Raises StoreError."""
+        """A transaction that reads, and sees one moment throughout. Raises StoreError."""
         turn: AbstractContextManager[None] = self._turns.reading() if self._is_sqlite else nullcontext()
-        with stage("store"), named_errors("The database cannot be read"), turn, self._engine.begin() as connection:
+        with stage("store"), named_errors("The database cannot be read"), turn, self._for_reading.begin() as connection:
             yield connection
+
+    def write(self, work: Callable[[Connection], _T]) -> _T:
+        """What `work` gives in a transaction that writes. Where another one is in its way it is run again, and so must have no
+        other effect. Raises as `writing`, and StoreError for a broken constraint.
+        """
+
+        def transaction() -> _T:
+            with self.writing() as connection:
+                return work(connection)
+
+        return carried_through(transaction)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -127,7 +143,7 @@ def open_database(database_url: str, master: MasterKey, limits: PostgresLimits =
     url = parse_url(database_url)
     lock = _lock(url, master)
     try:
-        with named_errors(f"The database {url.render_as_string()} cannot be opened"):
+        with named_errors(f"The database {shown(url)} cannot be opened"):
             if lock:
                 _require_sound(url)
             migrate(url, master)
@@ -146,7 +162,7 @@ def _lock(url: URL, master: MasterKey) -> DatabaseLock | None:
         return None
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise StoreError(
-            f"The database {url.render_as_string()} is no file, and what it holds would be lost. Name a file: "
+            f"The database {shown(url)} is no file, and what it holds would be lost. Name a file: "
             "sqlite:///data/vouch.db."
         )
     path = Path(url.database)
@@ -181,7 +197,7 @@ def is_sealed(database_url: str) -> bool:
         return False
     engine = make_engine(url)
     try:
-        with named_errors(f"The database {url.render_as_string()} cannot be read"), engine.begin() as connection:
+        with named_errors(f"The database {shown(url)} cannot be read"), engine.begin() as connection:
             if not inspect(connection).has_table(secrets.name):
                 return False
             return connection.execute(select(secrets.c.name).limit(1)).first() is not None
@@ -219,12 +235,12 @@ def _require_sound(url: URL) -> None:
         with engine.begin() as connection:
             if connection.exec_driver_sql("PRAGMA page_count").scalar() == 0:
                 raise StoreError(
-                    f"The database {url.render_as_string()} is empty, which none is that this service made. Restore a "
+                    f"The database {shown(url)} is empty, which none is that this service made. Restore a "
                     "backup, or delete the file to begin anew."
                 )
             found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
             if found != "ok":
-                raise StoreError(f"The database {url.render_as_string()} is damaged: {found}. Restore a backup.")
+                raise StoreError(f"The database {shown(url)} is damaged: {found}. Restore a backup.")
     finally:
         engine.dispose()
 
@@ -246,12 +262,11 @@ def migrate(url: URL, master: MasterKey, migrations: Path = MIGRATIONS, revision
             command.upgrade(config, revision)
             if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                 raise StoreError(
-                    f"The database {url.render_as_string()} has enrollments of speakers that are not in it. "
-                    "Restore a backup."
+                    f"The database {shown(url)} has enrollments of speakers that are not in it. Restore a backup."
                 )
     except CommandError as error:
         raise StoreError(
-            f"The database {url.render_as_string()} was written by a newer release of Vouch ({error}). Install that "
+            f"The database {shown(url)} was written by a newer release of Vouch ({error}). Install that "
             "release, or restore a backup that this one wrote."
         ) from error
     finally:

@@ -9,7 +9,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 
-from app.adapters.postgres import DEFAULT_LIMITS, PostgresLimits
+from app.adapters.postgres import DEFAULT_LIMITS, PostgresLimits, withhold_rows
 from app.errors import StoreError
 
 _SQLITE_PRAGMAS = (
@@ -43,6 +43,12 @@ def parse_url(database_url: str) -> URL:
     return url
 
 
+def shown(url: URL) -> str:
+    """For a message: without its passwords, wherever in the URL they are."""
+    hidden = {name: "***" for name in url.query if "password" in name}
+    return url.update_query_dict(hidden).render_as_string()
+
+
 def make_engine(url: URL, limits: PostgresLimits = DEFAULT_LIMITS, *, foreign_keys: bool = True) -> Engine:
     """An engine that connects at its first use. Raises StoreError where the database is neither of the two.
 
@@ -51,7 +57,7 @@ def make_engine(url: URL, limits: PostgresLimits = DEFAULT_LIMITS, *, foreign_ke
     is_sqlite = url.get_backend_name() == "sqlite"
     if not is_sqlite and url.drivername != "postgresql+psycopg":
         raise StoreError(
-            f"The database {url.render_as_string()} is of a kind that Vouch does not know. Set VOUCH_DATABASE_URL to "
+            f"The database {shown(url)} is of a kind that Vouch does not know. Set VOUCH_DATABASE_URL to "
             "postgresql+psycopg://user:password@host/database, or unset it for SQLite."
         )
     engine = create_engine(
@@ -62,6 +68,8 @@ def make_engine(url: URL, limits: PostgresLimits = DEFAULT_LIMITS, *, foreign_ke
     )
     if is_sqlite:
         _set_up_sqlite(engine, (*_SQLITE_PRAGMAS, f"foreign_keys={'ON' if foreign_keys else 'OFF'}"))
+    else:
+        withhold_rows(engine)
     return engine
 
 

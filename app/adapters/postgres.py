@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, ExceptionContext, event, func, select
 
 MIGRATION_LOCK = 0x766F756368  # "vouch"
 """Key of the advisory lock under which a replica changes the schema, or what all of them share."""
@@ -48,6 +48,29 @@ class PostgresLimits:
 
 
 DEFAULT_LIMITS = PostgresLimits()
+
+
+def withhold_rows(engine: Engine) -> None:
+    """Keeps to an error's first line: the others repeat the values of the row, which belong in no log."""
+
+    @event.listens_for(engine, "handle_error")
+    def shorten(context: ExceptionContext) -> None:
+        error = context.original_exception
+        line = getattr(getattr(error, "diag", None), "message_primary", None)
+        if line is not None:
+            error.args = (line,)
+            if context.sqlalchemy_exception is not None:
+                context.sqlalchemy_exception.args = (f"({type(error).__name__}) {line}",)
+
+
+def reading(engine: Engine) -> Engine:
+    """The same engine for transactions that read: all statements of one see the database as it was at the first."""
+    return engine.execution_options(isolation_level="REPEATABLE READ")
+
+
+def commit_without_waiting(connection: Connection) -> None:
+    """For a transaction that others see when it ends, and that a crash of the server may take back within a second."""
+    connection.execute(select(func.set_config("synchronous_commit", "off", True)))
 
 
 def take_migration_lock(connection: Connection) -> None:

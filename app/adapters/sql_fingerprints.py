@@ -1,7 +1,8 @@
 """FingerprintStore on a SQL database: rows that go with their speaker, and with their enrollment.
 
-Those of enrollments are written with them. Those of verified clips, whose answers no commit may hold up, are written behind;
-the speaker's number, which is never used twice, keeps one that comes late from anybody but its speaker.
+Those of enrollments are written with them. Those of verified clips, whose answers no disk may hold up, are written behind, and
+where processes share the database, in a commit that does not wait for its disk; the speaker's number, which is never used
+twice, keeps one that comes late from anybody but its speaker.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, delete, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from app.adapters.database import Database
+from app.adapters.postgres import commit_without_waiting
 from app.adapters.sealing import Sealer, SpeakerSeal
 from app.adapters.tables import enrollments, fingerprints, speakers
 from app.adapters.write_behind import WriteBehind
@@ -81,8 +82,17 @@ class SqlFingerprints:
         return (*enrolled, *[*heard, *waiting][-self._n_kept :])
 
     def remember(self, number: int, words: Fingerprint) -> None:
-        if self._n_kept:
-            self._behind.put(_Heard(number, words, self._clock()))
+        if not self._n_kept:
+            return
+        heard = _Heard(number, words, self._clock())
+        if not self._database.is_file:
+            # Another process may be sent the same recording next.
+            try:
+                self._write([heard])
+                return
+            except StoreError as error:
+                _log.warning("the fingerprint of a verified clip could not be written, and waits: %s", error)
+        self._behind.put(heard)
 
     def forget(self, number: int) -> None:
         """What is not written yet of a speaker whose rows are gone."""
@@ -140,26 +150,31 @@ class SqlFingerprints:
         """Of whoever is still there. Raises StoreError."""
         numbers = {one.number for one in heard}
         keys = select(speakers.c.seq, speakers.c.tenant, speakers.c.speaker_id, speakers.c.data_key)
-        try:
-            with self._database.writing() as connection:
-                found = connection.execute(keys.where(speakers.c.seq.in_(numbers)))
-                seals = {row.seq: self._sealer.of(row.tenant, row.speaker_id, row.data_key) for row in found}
-                rows = [
-                    {
-                        "speaker_seq": one.number,
-                        "sealed": seals[one.number].seal_fingerprint(one.words),
-                        "heard_at": one.heard_at,
-                    }
-                    for one in heard
-                    if one.number in seals
-                ]
-                if rows:
-                    connection.execute(insert(fingerprints), rows)
-                for number in seals:
-                    self._trim(connection, number)
-        except IntegrityError as error:
-            # Erased between the two statements, where the database lets that happen: gone at the next look.
-            raise StoreError("A speaker was erased meanwhile.") from error
+        # Nobody of them is erased before the transaction ends.
+        of_present = (
+            keys.where(speakers.c.seq.in_(numbers)).order_by(speakers.c.seq).with_for_update(read=True, key_share=True)
+        )
+
+        def work(connection: Connection) -> None:
+            if not self._database.is_file:
+                commit_without_waiting(connection)
+            found = connection.execute(of_present)
+            seals = {row.seq: self._sealer.of(row.tenant, row.speaker_id, row.data_key) for row in found}
+            rows = [
+                {
+                    "speaker_seq": one.number,
+                    "sealed": seals[one.number].seal_fingerprint(one.words),
+                    "heard_at": one.heard_at,
+                }
+                for one in heard
+                if one.number in seals
+            ]
+            if rows:
+                connection.execute(insert(fingerprints), rows)
+            for number in seals:
+                self._trim(connection, number)
+
+        self._database.write(work)
 
     def _trim(self, connection: Connection, number: int) -> None:
         is_heard = (fingerprints.c.speaker_seq == number, fingerprints.c.enrollment_seq.is_(None))

@@ -21,7 +21,9 @@ def created_speaker(connection: Connection, tenant: str, idempotency: Idempotenc
     if row.enrollment_ids is not None:
         raise _conflict(row)
     query = select(tables.speakers.c.speaker_id).where(tables.speakers.c.seq == row.speaker_seq)
-    return str(connection.execute(query).scalar_one())
+    # None where the speaker was erased since, and the key with it. Otherwise nobody erases it before this transaction ends.
+    speaker_id: str | None = connection.execute(query.with_for_update(read=True, key_share=True)).scalar()
+    return speaker_id
 
 
 def enrolled_clips(

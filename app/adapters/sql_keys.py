@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from app.access import SCOPES, ApiKey
 from app.adapters.database import Database
 from app.adapters.tables import api_keys
+from app.errors import KeyNotFound
 
 
 class SqlKeyStore:
@@ -33,7 +34,9 @@ class SqlKeyStore:
         return None if row is None else _to_key(row)
 
     def add(self, key: ApiKey, ended: ApiKey | None = None) -> None:
-        with self._database.writing() as connection:
+        def work(connection: Connection) -> None:
+            if ended is not None:
+                _require_not_revoked(connection, ended.key_id)
             connection.execute(
                 insert(api_keys).values(
                     key_id=key.key_id,
@@ -50,14 +53,28 @@ class SqlKeyStore:
             if ended is not None:
                 _end(connection, ended)
 
+        self._database.write(work)
+
     def end(self, key: ApiKey) -> None:
-        with self._database.writing() as connection:
-            _end(connection, key)
+        self._database.write(lambda connection: _end(connection, key))
 
     def note_uses(self, used: Mapping[str, datetime]) -> None:
-        with self._database.writing() as connection:
-            for key_id, used_at in used.items():
-                connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(last_used_at=used_at))
+        def work(connection: Connection) -> None:
+            # In one order, in which two processes do not wait for each other.
+            for key_id, used_at in sorted(used.items()):
+                is_news = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < used_at)
+                connection.execute(
+                    update(api_keys).where(api_keys.c.key_id == key_id, is_news).values(last_used_at=used_at)
+                )
+
+        self._database.write(work)
+
+
+def _require_not_revoked(connection: Connection, key_id: str) -> None:
+    """Nor does another process revoke it before the transaction ends."""
+    query = select(api_keys.c.revoked_at).where(api_keys.c.key_id == key_id).with_for_update()
+    if connection.execute(query).scalar() is not None:
+        raise KeyNotFound(f"The key {key_id!r} was revoked meanwhile, so there is nothing to rotate. Make a new one.")
 
 
 def _end(connection: Connection, key: ApiKey) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import secrets as random
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.adapters.database import Database
 from app.adapters.engine import make_engine, parse_url
@@ -40,12 +41,7 @@ def open_secrets(database: Database, master: MasterKey) -> Secrets:
 
     Raises StoreError for another master key than the one that the database was sealed under.
     """
-    try:
-        with database.writing() as connection:
-            return _read(connection, master)
-    except IntegrityError:  # another process, on a database that several share, made them at the same moment
-        with database.writing() as connection:
-            return _read(connection, master)
+    return database.write(lambda connection: _read(connection, master))
 
 
 def read_secrets(database_url: str, master: MasterKey) -> Secrets:
@@ -65,14 +61,17 @@ def read_secrets(database_url: str, master: MasterKey) -> Secrets:
 
 def seal_secrets_anew(database: Database, master: MasterKey) -> int:
     """Seals every secret under the first of the master's keys. How many had been under another."""
-    with database.writing() as connection:
+
+    def work(connection: Connection) -> int:
         rows = connection.execute(select(secrets)).all()
         stale = [row for row in rows if not master.is_current(row.sealed)]
         for row in stale:
             context = row.name.encode()
             sealed = master.seal(master.open(row.sealed, context), context)
             connection.execute(update(secrets).where(secrets.c.name == row.name).values(sealed=sealed))
-    return len(stale)
+        return len(stale)
+
+    return database.write(work)
 
 
 def seal_keys_anew(database: Database, master: MasterKey) -> int:
@@ -80,20 +79,26 @@ def seal_keys_anew(database: Database, master: MasterKey) -> int:
 
     In many short transactions, so that the service goes on beside it; what is done stays done if it is interrupted.
     """
-    sealer, after, n_sealed = Sealer(master), 0, 0
+    sealer, n_sealed = Sealer(master), 0
+    last: int | None = 0
+    while last is not None:
+        last, n_more = database.write(partial(_seal_some_anew, sealer=sealer, after=last))
+        n_sealed += n_more
+    return n_sealed
+
+
+def _seal_some_anew(connection: Connection, sealer: Sealer, after: int) -> tuple[int | None, int]:
+    """The number of the last speaker that was looked at, None where there was none beyond `after`; and how many were sealed."""
     columns = (speakers.c.seq, speakers.c.tenant, speakers.c.speaker_id, speakers.c.data_key)
-    while True:
-        with database.writing() as connection:
-            query = select(*columns).where(speakers.c.seq > after).order_by(speakers.c.seq).limit(N_KEYS_AT_ONCE)
-            rows = connection.execute(query).all()
-            if not rows:
-                return n_sealed
-            for number, tenant, speaker_id, sealed_key in rows:
-                anew = sealer.sealed_anew(tenant, speaker_id, sealed_key)
-                if anew is not None:
-                    connection.execute(update(speakers).where(speakers.c.seq == number).values(data_key=anew))
-                    n_sealed += 1
-            after = rows[-1].seq
+    query = select(*columns).where(speakers.c.seq > after).order_by(speakers.c.seq).limit(N_KEYS_AT_ONCE)
+    rows = connection.execute(query).all()
+    n_sealed = 0
+    for number, tenant, speaker_id, sealed_key in rows:
+        anew = sealer.sealed_anew(tenant, speaker_id, sealed_key)
+        if anew is not None:
+            connection.execute(update(speakers).where(speakers.c.seq == number).values(data_key=anew))
+            n_sealed += 1
+    return (rows[-1].seq if rows else None), n_sealed
 
 
 def open_master_key(settings: Settings, *, may_make: bool) -> MasterKey:

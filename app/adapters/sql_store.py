@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from app.adapters import sql_batches, sql_idempotency, sql_rows, sql_steps, sql_traces
 from app.adapters.database import Database, open_database
-from app.adapters.erasures import UNLOGGED, Erasures
+from app.adapters.erasures import UNLOGGED, Erasures, Noted
 from app.adapters.followers import NO_FOLLOWER, Follower
 from app.adapters.master_key import MasterKey
+from app.adapters.retrying import carried_through
 from app.adapters.sealing import Sealer
 from app.adapters.sql_fingerprints import SqlFingerprints
 from app.adapters.tables import enrollments as enrollment_table
 from app.adapters.tables import speakers
 from app.adapters.traces import Traces
-from app.errors import EnrollmentNotFound, SpeakerExists, StoreError
+from app.errors import EnrollmentNotFound, SpeakerExists
 from app.ports import admit_any
 from app.records import (
     Enrolled,
@@ -109,7 +109,7 @@ class SqlSpeakerStore:
             sql_idempotency.remember(connection, tenant, made.number, idempotency, None, now)
             return made
 
-        return self._write(work)
+        return self._database.write(work)
 
     def get_speaker(self, tenant: str, speaker_id: str) -> Speaker:
         with self._database.reading() as connection:
@@ -147,17 +147,19 @@ class SqlSpeakerStore:
                 sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=self._clock(), **values)
             return sql_steps.read_speaker(connection, tenant, speaker_id)
 
-        return self._write(work)
+        return self._database.write(work)
 
     def erase_speaker(self, tenant: str, speaker_id: str) -> int:
-        traces = Traces()
-        with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
+        def work(connection: Connection, noted: Noted, traces: Traces) -> int:
             number = sql_steps.lock_speaker(connection, tenant, speaker_id)
             noted.speaker(connection, number, self._clock())
             sql_traces.add_speaker(traces, connection, number)
             # Enrollments, fingerprints and idempotency rows go with it: their foreign keys cascade.
             connection.execute(delete(speakers).where(speakers.c.seq == number))
             self._follower.changed(connection, tenant, number)
+            return number
+
+        number = self._erase(work)
         self.fingerprints.forget(number)
         return number
 
@@ -171,17 +173,21 @@ class SqlSpeakerStore:
         with self._database.reading() as connection:
             if connection.execute(query).first() is None:
                 return ()  # the usual case, for which nothing is locked or rewritten
-        traces = Traces()
-        with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
-            found = connection.execute(query.with_for_update()).all()
+
+        def work(connection: Connection, noted: Noted, traces: Traces) -> tuple[ErasedSpeaker, ...]:
+            # Whoever another process has in hand is erased there, or at the next call.
+            found = connection.execute(query.with_for_update(skip_locked=True)).all()
             for row in found:
                 noted.speaker(connection, row.seq, now)
                 sql_traces.add_speaker(traces, connection, row.seq)
                 connection.execute(delete(speakers).where(speakers.c.seq == row.seq))
                 self._follower.changed(connection, row.tenant, row.seq)
-        for row in found:
-            self.fingerprints.forget(row.seq)
-        return tuple(ErasedSpeaker(*row) for row in found)
+            return tuple(ErasedSpeaker(*row) for row in found)
+
+        erased = self._erase(work)
+        for one in erased:
+            self.fingerprints.forget(one.number)
+        return erased
 
     def add_enrollments(
         self,
@@ -215,7 +221,7 @@ class SqlSpeakerStore:
             self._follower.changed(connection, tenant, number)
             return sql_steps.read_enrolled(connection, tenant, speaker_id, ids)
 
-        return self._write(work)
+        return self._database.write(work)
 
     def replayed_enrollments(self, tenant: str, speaker_id: str, idempotency: Idempotency) -> Enrolled | None:
         with self._database.reading() as connection:
@@ -234,8 +240,7 @@ class SqlSpeakerStore:
             return tuple(sql_rows.to_enrollment(row) for row in connection.execute(query))
 
     def remove_enrollment(self, tenant: str, speaker_id: str, enrollment_id: str) -> int:
-        traces = Traces()
-        with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
+        def work(connection: Connection, noted: Noted, traces: Traces) -> int:
             number = sql_steps.lock_speaker(connection, tenant, speaker_id)
             sql_traces.add_enrollment(traces, connection, tenant, speaker_id, enrollment_id)
             sql_steps.change_speaker(connection, tenant, speaker_id, updated_at=(now := self._clock()))
@@ -253,7 +258,9 @@ class SqlSpeakerStore:
                 )
             noted.enrollment(connection, tenant, enrollment_id, now)
             self._follower.changed(connection, tenant, number)
-        return number
+            return number
+
+        return self._erase(work)
 
     def find_reference(self, tenant: str, speaker_id: str) -> Reference | None:
         with self._database.reading() as connection:
@@ -296,18 +303,13 @@ class SqlSpeakerStore:
             yield found
             after = first + sql_batches.N_NUMBERS_IN_BATCH - 1
 
-    def _write(self, work: Callable[[Connection], _T]) -> _T:
-        try:
-            with self._database.writing() as connection:
-                return work(connection)
-        except IntegrityError:
-            # Two wrote at once where the database lets them: on a second look, the first one's rows are there.
-            pass
-        try:
-            with self._database.writing() as connection:
-                return work(connection)
-        except IntegrityError as error:
-            raise StoreError(f"The database refuses what it was given: {error.orig}. Report this as a bug.") from error
+    def _erase(self, work: Callable[[Connection, Noted, Traces], _T]) -> _T:
+        def transaction() -> _T:
+            traces = Traces()
+            with self._erasures.noted() as noted, self._database.erasing(traces) as connection:
+                return work(connection, noted, traces)
+
+        return carried_through(transaction)
 
 
 def _one_size(clips: Sequence[NewEnrollment]) -> int:

@@ -6,11 +6,31 @@ from collections.abc import Iterator
 
 import pytest
 import uvicorn
+from postgres_server import PostgresServer
 
 import fake_audio
 from api_client import DocumentedClient, serving
 from app.components import Components
 from app.main import create_app
+from service_stores import PostgresStores, standing_on
+
+
+@pytest.fixture(scope="session")
+def postgres_stores(postgres: PostgresServer) -> Iterator[PostgresStores]:
+    made = PostgresStores(postgres)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _stores(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.config.getoption("--database") == "memory":
+        yield
+        return
+    made: PostgresStores = request.getfixturevalue("postgres_stores")
+    with standing_on(made):
+        yield
+    made.take_back()
 
 
 @pytest.fixture

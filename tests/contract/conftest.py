@@ -25,7 +25,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SpeakerSto
     else:
         url = f"sqlite:///{tmp_path}/vouch.db"
         if request.param == "postgres":
-            url = request.getfixturevalue("postgres_url")
+            url = request.getfixturevalue("postgres_store_url")
         opened = open_store(url, MASTER, clock=TickingClock())
     yield opened
     opened.close()
@@ -55,6 +55,14 @@ def gallery_database(postgres: PostgresServer) -> Iterator[Database]:
     """One for all, since making one takes as long as a test."""
     with postgres.database() as url, postgres_database(url) as database:
         yield database
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a database in which there is nobody yet."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_store_url"))
+    return f"sqlite:///{tmp_path}/vouch.db"
 
 
 @pytest.fixture

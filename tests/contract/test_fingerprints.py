@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,20 @@ import pytest
 
 from app.adapters.backup import back_up
 from app.adapters.database import open_database
+from app.adapters.postgres import PostgresLimits
 from app.adapters.restore import restore
 from app.adapters.sealing import Sealer
+from app.adapters.sql_fingerprints import SqlFingerprints
 from app.adapters.sql_store import SqlSpeakerStore
 from app.errors import SpeakerNotFound, StoreError
 from app.ports import SpeakerStore
 from app.records import DEFAULT_TENANT as ME
 from app.settings import Settings
+from contention import locked
 from fakes import FakeSpeakerStore
 from kept_stores import has, kept_store
 from model.fingerprint import Fingerprint
+from postgres_files import executed
 from samples import ENCODER_ID, MASTER, TickingClock, create, new_enrollment
 from sqlite_files import sqlite
 
@@ -51,9 +56,13 @@ def of(*seeds: int) -> list[list[int]]:
     return [words(seed).tolist() for seed in seeds]
 
 
-def on_disk(path: Path, n_kept: int = N_KEPT) -> SqlSpeakerStore:
-    database = open_database(f"sqlite:///{path}", MASTER)
+def at(url: str, n_kept: int = N_KEPT) -> SqlSpeakerStore:
+    database = open_database(url, MASTER)
     return SqlSpeakerStore(database, Sealer(MASTER), n_kept_fingerprints=n_kept, clock=TickingClock())
+
+
+def on_disk(path: Path, n_kept: int = N_KEPT) -> SqlSpeakerStore:
+    return at(f"sqlite:///{path}", n_kept)
 
 
 def n_rows(path: Path) -> int:
@@ -61,20 +70,19 @@ def n_rows(path: Path) -> int:
     return int(count)
 
 
-OPENERS: dict[str, Callable[[Path, int], SpeakerStore]] = {
-    "sqlite": on_disk,
-    "memory": lambda _, n_kept: FakeSpeakerStore(TickingClock(), n_kept),
-}
-
-
-@pytest.fixture(params=OPENERS)
-def kind(request: pytest.FixtureRequest) -> Callable[[Path, int], SpeakerStore]:
-    return OPENERS[request.param]
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
+def kind(request: pytest.FixtureRequest, path: Path) -> Callable[[int], SpeakerStore]:
+    """Opens an empty one that keeps so many."""
+    if request.param == "sqlite":
+        return partial(on_disk, path)
+    if request.param == "postgres":
+        return partial(at, request.getfixturevalue("postgres_store_url"))
+    return partial(FakeSpeakerStore, TickingClock())
 
 
 @pytest.fixture
-def bounded(kind: Callable[[Path, int], SpeakerStore], path: Path) -> Iterator[SpeakerStore]:
-    with closing(kind(path, N_KEPT)) as store:
+def bounded(kind: Callable[[int], SpeakerStore]) -> Iterator[SpeakerStore]:
+    with closing(kind(N_KEPT)) as store:
         create(store, "alice", "bob")
         create(store, "alice", tenant="neighbour")
         yield store
@@ -123,12 +131,52 @@ def test_nothing_is_left_of_somebody_erased_nor_comes_later(bounded: SpeakerStor
         bounded.get_speaker(ME, "nobody")
 
 
-def test_with_none_to_keep_nothing_is_known(kind: Callable[[Path, int], SpeakerStore], path: Path) -> None:
-    with closing(kind(path, 0)) as store:
+def test_with_none_to_keep_nothing_is_known(kind: Callable[[int], SpeakerStore]) -> None:
+    with closing(kind(0)) as store:
         create(store, "alice")
         enroll(store, "alice", 1)
         store.fingerprints.remember(number(store, "alice"), words(2))
         assert known(store, "alice") == []
+
+
+# Where processes share the database
+
+
+def test_what_one_process_heard_another_one_knows_at_once(postgres_store_url: str) -> None:
+    with closing(at(postgres_store_url)) as here, closing(at(postgres_store_url)) as there:
+        create(here, "alice", "bob")
+        enroll(here, "alice", 1)
+        for seed, store in ((2, here), (3, there), (4, here), (5, there)):
+            store.fingerprints.remember(number(store, "alice"), words(seed))
+            assert known(here, "alice") == known(there, "alice")
+        assert known(there, "alice") == of(1, 3, 4, 5)
+        assert known(there, "bob") == []
+
+
+def test_what_one_process_heard_goes_with_whom_another_erases(postgres_store_url: str) -> None:
+    with closing(at(postgres_store_url)) as here, closing(at(postgres_store_url)) as there:
+        create(here, "alice")
+        gone = number(here, "alice")
+        here.fingerprints.remember(gone, words(1))
+        there.erase_speaker(ME, "alice")
+        here.fingerprints.remember(gone, words(2))
+        assert here.fingerprints.of_speaker(gone) == there.fingerprints.of_speaker(gone) == ()
+    assert executed(postgres_store_url, "SELECT count(*) FROM fingerprints") == [(0,)]
+
+
+def test_what_the_database_does_not_take_waits(postgres_store_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(at(postgres_store_url)) as store:
+        create(store, "alice")
+        database = open_database(postgres_store_url, MASTER, PostgresLimits(timeout_s=0.2))
+        hasty = SqlFingerprints(database, Sealer(MASTER), N_KEPT, TickingClock())
+        alice = number(store, "alice")
+        with locked(postgres_store_url, "SELECT FROM speakers FOR UPDATE"):
+            hasty.remember(alice, words(1))
+            assert [one.tolist() for one in hasty.of_speaker(alice)] == of(1)
+        assert "could not be written, and waits" in caplog.text
+        hasty.close()
+        database.close()
+        assert known(store, "alice") == of(1)
 
 
 # On disk

@@ -38,8 +38,8 @@ def keys(*texts: str) -> MasterKey:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(open_database(url(tmp_path), keys(OLD))) as opened:
+def database(store_url: str) -> Iterator[Database]:
+    with closing(open_database(store_url, keys(OLD))) as opened:
         yield opened
 
 
@@ -47,17 +47,18 @@ def url(folder: Path) -> str:
     return f"sqlite:///{folder}/vouch.db"
 
 
-def test_secrets_are_random_and_stay(database: Database, tmp_path: Path) -> None:
-    assert not is_sealed(url(tmp_path))
+def test_secrets_are_random_and_stay(database: Database, store_url: str) -> None:
+    assert not is_sealed(store_url)
     first = open_secrets(database, keys(OLD))
     assert open_secrets(database, keys(OLD)) == first
     assert len({first.api_keys, first.speaker_ids}) == 2
     assert {len(first.api_keys), len(first.speaker_ids)} == {32}
-    assert is_sealed(url(tmp_path))
+    assert is_sealed(store_url)
 
 
-def test_no_secret_lies_in_the_file(database: Database, tmp_path: Path) -> None:
-    found = open_secrets(database, keys(OLD))
+def test_no_secret_lies_in_the_file(tmp_path: Path) -> None:
+    with closing(open_database(url(tmp_path), keys(OLD))) as database:
+        found = open_secrets(database, keys(OLD))
     stored = (tmp_path / "vouch.db").read_bytes()
     assert b"api_keys" in stored
     assert found.api_keys not in stored
@@ -78,16 +79,16 @@ def test_the_master_key_changes_and_the_secrets_stay(database: Database) -> None
     assert open_secrets(database, keys(NEW)) == before
 
 
-def test_the_master_key_changes_and_the_voices_stay(tmp_path: Path) -> None:
-    store = open_store(url(tmp_path), keys(OLD))
+def test_the_master_key_changes_and_the_voices_stay(store_url: str) -> None:
+    store = open_store(store_url, keys(OLD))
     create(store, "alice", "bob")
     enroll(store, "alice", 1, 2)
     before = store.find_reference(ME, "alice")
     store.close()
-    with closing(open_database(url(tmp_path), keys(NEW, OLD))) as database:
+    with closing(open_database(store_url, keys(NEW, OLD))) as database:
         assert seal_keys_anew(database, keys(NEW, OLD)) == 2
         assert seal_keys_anew(database, keys(NEW, OLD)) == 0
-    store = open_store(url(tmp_path), keys(NEW))
+    store = open_store(store_url, keys(NEW))
     after = store.find_reference(ME, "alice")
     assert before is not None
     assert after is not None

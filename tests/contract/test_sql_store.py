@@ -26,12 +26,13 @@ from app.errors import SpeakerNotFound, StoreError
 from app.records import DEFAULT_TENANT as ME
 from app.records import Idempotency
 from model.errors import InvalidArgument
+from postgres_files import executed
 from samples import ENCODER_ID, MASTER, create, enroll, new_enrollment, speaker_ids
 from sqlite_files import opened, resealed, sqlite
 
 
-def test_everything_is_there_after_a_restart_but_the_erased(path: Path) -> None:
-    store = opened(path)
+def test_everything_is_there_after_a_restart_but_the_erased(store_url: str) -> None:
+    store = open_store(store_url, MASTER)
     made = store.create_speaker(ME, "alice", "Alice", {"a": [1]}, {"given": True})
     key = Idempotency("key", "print")
     done = store.add_enrollments(ME, "alice", ENCODER_ID, [new_enrollment(1), new_enrollment(2)], key)
@@ -41,7 +42,7 @@ def test_everything_is_there_after_a_restart_but_the_erased(path: Path) -> None:
     before = store.find_reference(ME, "alice")
     store.close()
 
-    store = opened(path)
+    store = open_store(store_url, MASTER)
     assert store.get_speaker(ME, "alice") == done.speaker
     assert store.get_speaker(ME, "alice").created_at == made.created_at
     assert store.list_enrollments(ME, "alice") == done.enrollments
@@ -183,9 +184,11 @@ def test_opening_again_changes_nothing(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_opening_says_nothing(path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_opening_says_nothing(
+    store_url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     with caplog.at_level(logging.INFO):
-        opened(path).close()
+        open_store(store_url, MASTER).close()
     assert caplog.records == []
     assert capfd.readouterr() == ("", "")
 
@@ -193,11 +196,15 @@ def test_opening_says_nothing(path: Path, caplog: pytest.LogCaptureFixture, capf
 # Refusals
 
 
-def test_a_newer_schema_is_refused(path: Path) -> None:
+def test_a_newer_schema_is_refused(path: Path, postgres_url: str) -> None:
     opened(path).close()
     sqlite(path, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="newer release of Vouch"):
         opened(path)
+    open_store(postgres_url, MASTER).close()
+    executed(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="newer release of Vouch"):
+        open_store(postgres_url, MASTER)
 
 
 def test_rows_without_a_speaker_are_refused(path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -13,6 +11,7 @@ from app.errors import IdempotencyConflict, ModelMismatch, SpeakerExists, Speake
 from app.ports import SpeakerStore
 from app.records import DEFAULT_TENANT as ME
 from app.records import Idempotency, Speaker, SpeakerChanges
+from contention import at_once
 from samples import ENCODER_ID, create, enroll, new_enrollment
 
 KEY = Idempotency("key", "print")
@@ -103,21 +102,6 @@ def test_an_erased_speaker_takes_its_keys_along(store: SpeakerStore) -> None:
 
 
 # At once
-
-
-def at_once(*calls: Callable[[], object]) -> list[object]:
-    """What each call returned or raised, all started together."""
-    start = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], object]) -> object:
-        start.wait(timeout=10)
-        try:
-            return call()
-        except Exception as error:  # whatever it is, it is what the test looks at
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def test_of_simultaneous_creates_one_wins(store: SpeakerStore) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import Faults
+from faults import DATABASES, Faults
 
 pytestmark = [
     pytest.mark.slow,
@@ -16,9 +16,11 @@ pytestmark = [
 N_KILLS = 6
 
 
-def test_what_was_acknowledged_survives_kills(tmp_path: Path) -> None:
-    faults = Faults(tmp_path, n_clients=4, seed=3)
-    faults.run(N_KILLS)
+@pytest.mark.parametrize("database", DATABASES)
+def test_what_was_acknowledged_survives_kills(tmp_path: Path, database: str) -> None:
+    with DATABASES[database](tmp_path / "data") as opened:
+        faults = Faults(tmp_path, opened, n_clients=4, seed=3)
+        faults.run(N_KILLS)
     assert faults.errors == []
     assert faults.kills.total() >= N_KILLS
     assert faults.ledger.n_acknowledged > 50
