@@ -24,7 +24,7 @@ from postgres_server import postgres_server
 from sqlalchemy import text
 
 from app.adapters.database import Database, open_database
-from app.adapters.galleries import OpenGallery, open_gallery
+from app.adapters.galleries import open_gallery
 from app.adapters.sealing import Sealer
 from app.adapters.sql_store import SqlSpeakerStore
 from app.records import DEFAULT_TENANT, NewEnrollment
@@ -45,14 +45,14 @@ TABLES = ("speakers", "enrollments", "fingerprints", "speaker_references")
 
 
 @contextmanager
-def stores(n_embedding: int) -> Iterator[tuple[Database, SqlSpeakerStore, OpenGallery]]:
+def stores(n_embedding: int) -> Iterator[tuple[Database, SqlSpeakerStore]]:
     with postgres_server(SERVER) as server, server.database() as url, closing(open_database(url, MASTER)) as database:
         sealer = Sealer(MASTER)
         opened = open_gallery(Settings(database_url=url), database, sealer, ENCODER_ID, n_embedding)
         store = SqlSpeakerStore(database, sealer, follower=opened.follower)
         opened.gallery.rebuild([])
         opened.gallery.wait()
-        yield database, store, opened
+        yield database, store
         store.close()
 
 
@@ -91,7 +91,7 @@ def sizes(database: Database) -> dict[str, int]:
 
 def measured(n_speakers: int, n_clips: int, n_embedding: int) -> dict[str, float]:
     """Bytes a speaker, by figure."""
-    with stores(n_embedding) as (database, store, _):
+    with stores(n_embedding) as (database, store):
         before = sizes(database)
         with ThreadPoolExecutor(N_THREADS) as threads:
             for _ in threads.map(lambda number: enroll(store, number, n_clips, n_embedding), range(n_speakers)):

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from http_client import upload
-from scale_reads import ENROLLED, PROBE, Caller, Headers, Replicas, Tally, said
+from scale_reads import ENROLLED, PROBE, Caller, Connections, Headers, Tally, said
 
 MAX_ERRORS = 100
 KNOWN = "known"
@@ -21,7 +21,7 @@ class Bystander:
         self, number: int, ports: Sequence[int], headers: Headers, clips: Mapping[str, bytes], tally: Tally, seed: int
     ) -> None:
         """`KNOWN` must be enrolled."""
-        self._replicas = Replicas(ports, random.Random(f"{seed}-bystander-{number}"))
+        self._connections = Connections(ports, random.Random(f"{seed}-bystander-{number}"))
         self._tally = tally
         a, b = clips[ENROLLED[0]], clips[PROBE]
         self._asked = [
@@ -34,11 +34,11 @@ class Bystander:
         while goes_on():
             for sent in self._asked:
                 await self._ask(sent)
-        self._replicas.close()
+        self._connections.close()
 
     async def _ask(self, sent: bytes) -> None:
         try:
-            answer = await self._replicas.ask(self._replicas.anywhere(), sent)
+            answer = await self._connections.ask(self._connections.anywhere(), sent)
         except OSError as error:
             self._tally.errors.append(f"a bystander had no answer: {error}")
             return

@@ -40,13 +40,13 @@ class NotDone(Exception):
     """A write that was not done, so that there is nothing to ask for."""
 
 
-class Replicas:
-    """A caller's connections, one to each replica. `at` is where it asked last."""
+class Connections:
+    """A caller's, one to each replica. `at` is the replica that did its last write."""
 
     def __init__(self, ports: Sequence[int], rng: random.Random) -> None:
         self.at = 0
         self._ports, self._rng = ports, rng
-        self._connections: dict[int, Connection] = {}
+        self._open: dict[int, Connection] = {}
 
     def anywhere(self) -> int:
         return self._rng.randrange(len(self._ports))
@@ -58,13 +58,17 @@ class Replicas:
         return [one for one in range(len(self._ports)) if one != self.at]
 
     async def ask(self, replica: int, sent: bytes) -> Answer:
-        connection = self._connections.get(replica)
-        if connection is None or not connection.is_open:
-            connection = self._connections[replica] = await open_connection(self._ports[replica])
+        connection = self._open.get(replica)
+        if connection is not None and connection.is_open:
+            try:
+                return await connection.ask(sent)
+            except ConnectionError:
+                pass  # it was idle, and the server closed it as the request left, as any server may
+        connection = self._open[replica] = await open_connection(self._ports[replica])
         return await connection.ask(sent)
 
     def close(self) -> None:
-        for connection in self._connections.values():
+        for connection in self._open.values():
             connection.close()
 
 
@@ -76,7 +80,7 @@ class Caller:
     ) -> None:
         """`headers` are those of a key that may do everything."""
         self._rng = random.Random(f"{seed}-{number}")
-        self._replicas = Replicas(ports, self._rng)
+        self._connections = Connections(ports, self._rng)
         self._number, self._headers, self._clips, self._tally = number, headers, clips, tally
         self._n_names = 0
         self._calls: dict[Callable[[], Awaitable[None]], float] = {self._profile: 65, self._key: 25, self._voice: 10}
@@ -88,7 +92,7 @@ class Caller:
             self._tally.errors.append(str(error))
 
     def leave(self) -> None:
-        self._replicas.close()
+        self._connections.close()
 
     async def _profile(self) -> None:
         name, repeatable = self._names()
@@ -160,27 +164,27 @@ class Caller:
 
     async def _write(self, what: str, sent: bytes, expected: int) -> Any:
         """The answer's body. Raises NotDone."""
-        self._replicas.at = self._replicas.anywhere()
-        answer = await self._replicas.ask(self._replicas.at, sent)
+        self._connections.at = self._connections.anywhere()
+        answer = await self._connections.ask(self._connections.at, sent)
         if answer.status != expected:
             raise NotDone(f"{what}: {expected} was expected, and {answer.status} came: {said(answer)}")
         return json.loads(answer.body) if answer.body else None
 
     async def _knows(self, what: str, sent: bytes, expected: int, holds: Holds | None = None) -> None:
         """One other than the replica that wrote."""
-        await self._check(self._replicas.elsewhere(), what, sent, expected, holds)
+        await self._check(self._connections.elsewhere(), what, sent, expected, holds)
 
     async def _everybody_knows(self, what: str, sent: bytes, expected: int) -> None:
         """Each of the others."""
-        for replica in self._replicas.others():
+        for replica in self._connections.others():
             await self._check(replica, what, sent, expected, None)
 
     async def _check(self, replica: int, what: str, sent: bytes, expected: int, holds: Holds | None) -> None:
-        answer = await self._replicas.ask(replica, sent)
+        answer = await self._connections.ask(replica, sent)
         self._tally.checks[what] += 1
         if answer.status != expected or (holds is not None and not holds(json.loads(answer.body))):
             self._tally.stale.append(
-                f"{what}: replica {replica} answered {answer.status} {said(answer)} after replica {self._replicas.at} had "
+                f"{what}: replica {replica} answered {answer.status} {said(answer)} after replica {self._connections.at} had "
                 f"acknowledged the write; {expected} was due"
             )
 
