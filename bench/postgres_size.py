@@ -25,6 +25,7 @@ from sqlalchemy import text
 
 from app.adapters.database import Database, open_database
 from app.adapters.galleries import open_gallery
+from app.adapters.pgvector_gallery import PgvectorGallery
 from app.adapters.sealing import Sealer
 from app.adapters.sql_store import SqlSpeakerStore
 from app.records import DEFAULT_TENANT, NewEnrollment
@@ -50,6 +51,7 @@ def stores(n_embedding: int) -> Iterator[tuple[Database, SqlSpeakerStore]]:
         sealer = Sealer(MASTER)
         opened = open_gallery(Settings(database_url=url), database, sealer, ENCODER_ID, n_embedding)
         store = SqlSpeakerStore(database, sealer, follower=opened.follower)
+        assert isinstance(opened.gallery, PgvectorGallery)
         opened.gallery.rebuild([])
         opened.gallery.wait()
         yield database, store

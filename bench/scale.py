@@ -1,6 +1,6 @@
 """Do several replicas on one PostgreSQL behave as one service? Three of them, under load and while things fail.
 
-    python bench/scale.py [--checks 10000] [--speakers 20000] [--rounds 3] [--seed 1] [--json]
+    python bench/scale.py [--checks 10000] [--speakers 20000] [--gallery pgvector faiss] [--rounds 3] [--seed 1] [--json]
 
 A real PostgreSQL with pgvector, and real processes of `vouch serve` with API keys, on two cores.
 
@@ -42,6 +42,7 @@ from faults import clips_by_name
 
 N_CALLERS = 6
 N_BYSTANDERS = 2
+GALLERIES = ("pgvector", "faiss")
 FAISS_SHARE = 5
 """Of so many checks one is made with a gallery in each replica."""
 BAR = 0.995
@@ -136,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checks", type=int, default=10_000)
     parser.add_argument("--speakers", type=int, default=20_000)
+    parser.add_argument("--gallery", choices=GALLERIES, nargs="+", default=GALLERIES)
     parser.add_argument("--rounds", type=int, default=3, help="of faults, and of the throughput's two sides")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement of the throughput")
     parser.add_argument("--seed", type=int, default=1)
@@ -150,13 +152,14 @@ def main() -> None:
 
     parts = []
     with postgres_server({"max_connections": "200"}) as server:
-        for gallery, n_checks, n_rounds, duration_s in (
-            ("pgvector", n, arguments.rounds, arguments.seconds),
-            ("faiss", n // FAISS_SHARE, 1, 0.0),
-        ):
-            parts.append(measure(server, gallery, n_checks, n_rounds, duration_s, seed))
-            say(told(parts[-1]))
-            for error in parts[-1].errors[:N_SHOWN]:
+        for gallery in arguments.gallery:
+            if gallery == "pgvector":
+                part = measure(server, gallery, n, arguments.rounds, arguments.seconds, seed)
+            else:
+                part = measure(server, gallery, n // FAISS_SHARE, 1, 0.0, seed)
+            parts.append(part)
+            say(told(part))
+            for error in part.errors[:N_SHOWN]:
                 print(error, flush=True)
     # However few they are, by the index.
     top1 = gallery_postgres.measured(arguments.speakers, exact_up_to=0)
