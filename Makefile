@@ -43,7 +43,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test coverage mutants test-slow browser faults scale-check fuzz contract check audit bench campplus train clean torch-index
+.PHONY: help install install-dev serve test test-postgres coverage mutants test-slow browser faults scale-check fuzz contract check audit bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ serve: install ## install, then serve on 127.0.0.1:8000
 
 test: install-dev ## install what tests need, and run them
 	@$(BIN)/python -m pytest -m 'not slow and not browser' $(SPREAD) $(PYTEST_ARGS)
+
+test-postgres: install-dev ## the tests of the HTTP contract once more, on a real PostgreSQL server
+	@$(BIN)/python -m pytest tests/api --database postgres $(SPREAD) $(PYTEST_ARGS)
 
 coverage: install-dev ## the tests, and how much of app/ and model/ they run; fails under 95 % of lines or branches
 	@$(BIN)/python -m pytest -m 'not slow and not browser' $(SPREAD) --cov --cov-report= $(PYTEST_ARGS)

@@ -162,7 +162,8 @@ def _open_store(settings: Settings, bundle: Bundle) -> _Kept:
         secrets = open_secrets(database, master)
         trail = _trail(secrets, settings)
         keys = _keys(database, secrets, trail)
-        _require_keys_beyond_loopback(keys, settings)
+        with database.alone():
+            _require_keys_beyond_loopback(keys, settings)
         erasures = open_erasures(database, secrets, settings)
         sealer = Sealer(master)
         opened = open_gallery(settings, database, sealer, bundle.encoder_id, bundle.n_embedding)
@@ -192,6 +193,7 @@ def _trail(secrets: Secrets, settings: Settings) -> AuditFiles:
 
 def _require_keys_beyond_loopback(keys: ApiKeys, settings: Settings) -> None:
     """Makes the first key where there is a file for it. Raises SettingsError where there is none."""
+    keys.refresh(None)  # of replicas that start at once, one makes it
     if keys.are_required or is_loopback(settings.host) or settings.allow_keyless:
         return
     if settings.bootstrap_key_file is None:

@@ -41,7 +41,7 @@ from model.waveform import SAMPLE_RATE_HZ
 
 CLIP_S = 3.0
 N_CLIPS_EACH = 4
-START_S = 90.0
+START_S = 180.0
 LONGEST_LOAD_S = 2.0
 SETTINGS = {
     "VOUCH_DEVICE": "cpu",

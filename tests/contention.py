@@ -35,8 +35,8 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
 
 
 def in_line(url: str, lock: str, *calls: Callable[[], object]) -> list[object]:
-    """What each call returned or raised. Each begins when the ones before wait for what this statement locks, and they go on
-    in this order.
+    """What each call returned or raised. Each begins when the ones before wait for what this statement locks; where one alone
+    can have that, they go on in this order.
     """
     with ThreadPoolExecutor(len(calls)) as pool:
         with locked(url, lock) as connection:

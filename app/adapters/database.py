@@ -125,6 +125,18 @@ class Database:
         if self._wiper:
             self._wiper.rewrite_if_owed()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Waits until no other process that shares the database is in here. Raises StoreError."""
+        if self._is_sqlite:
+            yield
+            return
+        with named_errors("The database cannot be locked"), self._engine.connect() as connection:
+            connection.detach()  # from the pool, all of which may be needed in here
+            with connection.begin():
+                take_migration_lock(connection)
+                yield
+
     def close(self) -> None:
         self._engine.dispose()
         if self._wiper:

@@ -34,6 +34,8 @@ class PostgresLimits:
             "connect_args": {
                 "connect_timeout": math.ceil(self.timeout_s),
                 "application_name": "vouch",
+                # PgBouncer gives a transaction another connection than the one before, and a statement that was prepared there is not here.
+                "prepare_threshold": None,
                 # A server that is gone without a word is noticed by the system, and the request waits no longer.
                 "keepalives_idle": _KEEPALIVE_S,
                 "keepalives_interval": _KEEPALIVE_S,

@@ -174,4 +174,4 @@ def test_ci_runs_the_checks_and_the_tests_from_scratch() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     commands = re.findall(r"^(?:exec )?make (.+)$", script.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert commands == ["clean", "check", "audit IF_ANSWERED=1", "test-slow", "browser", "test"]
+    assert commands == ["clean", "check", "audit IF_ANSWERED=1", "test-slow", "browser", "test-postgres", "test"]
