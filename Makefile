@@ -16,6 +16,8 @@ VOICES ?= ../shared/data
 KILLS ?= 300
 DATABASE ?= sqlite
 WORKERS ?= 2
+CHECKS ?= 10000
+SPEAKERS ?= 20000
 
 BIN := $(VENV)/bin
 # Test files over as many cores as there are, up to four: each process loads PyTorch.
@@ -41,7 +43,7 @@ export CHECK_PYTHON
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-dev serve test test-postgres coverage mutants test-slow browser faults fuzz contract check audit bench campplus train clean torch-index
+.PHONY: help install install-dev serve test test-postgres coverage mutants test-slow browser faults scale-check fuzz contract check audit bench campplus train clean torch-index
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -106,6 +108,9 @@ bench: install-dev ## VOICES=PATH: accuracy on the trial lists there, then speed
 
 faults: install-dev ## KILLS=300 DATABASE=sqlite: kill the service so many times under load and as it starts, and check what is left
 	@$(BIN)/python bench/faults.py --kills $(KILLS) --database $(DATABASE)
+
+scale-check: install-dev ## CHECKS=10000 SPEAKERS=20000: three replicas on one PostgreSQL, what each knows of the others, and what faults cost
+	@$(BIN)/python bench/scale.py --checks $(CHECKS) --speakers $(SPEAKERS) --json --no-record
 
 # The file is the same on every platform, so the wheel of one serves all, and nothing of it is installed.
 campplus: $(CAMPPLUS) ## fetch 3D-Speaker's CAM++, a larger and better encoder, and import it to runs/imports/campplus

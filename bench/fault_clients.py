@@ -29,12 +29,14 @@ class Told:
 class Wire:
     """One connection to the service, opened when it is needed."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
+        """`headers` go with every request."""
         self._connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT_S)
+        self._headers = dict(headers or {})
 
     def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Told:
         """Raises OSError or HTTPException where no whole answer comes."""
-        self._connection.request(method, path, body or None, dict(headers or {}))
+        self._connection.request(method, path, body or None, self._headers | dict(headers or {}))
         answer = self._connection.getresponse()
         content = answer.read()
         return Told(answer.status, json.loads(content) if content else None)
@@ -76,24 +78,28 @@ class Client(threading.Thread):
             self._wire.close()
 
     def _next(self) -> Intent:
-        mine = {name: life for name, life in self._ledger.lives.items() if name.split("-")[1] == str(self._number)}
         self._n_keys += 1
-        key = f"{self._seed}-{self._n_keys}"
-        if not mine or (len(mine) < MAX_SPEAKERS and self._rng.random() < 0.3):
-            free = [f"{voice}-{self._number}-{slot}" for voice in "ab" for slot in range(MAX_SPEAKERS)]
-            # Often an id that somebody had who was erased: whoever has it now must stay.
-            return Intent(0, "create", self._rng.choice([one for one in free if one not in mine]), key)
-        speaker_id = self._rng.choice(sorted(mine))
-        life = mine[speaker_id]
-        draw = self._rng.random()
-        if len(life.enrollments) < MAX_ENROLLMENTS and draw < 0.55:
-            own = [name for name in sorted(self._clips) if name.startswith(voice_of(speaker_id))]
-            return Intent(0, "enroll", speaker_id, key, tuple(self._rng.sample(own, self._rng.choice((1, 2, 2, 3)))))
-        if life.enrollments and draw < 0.7:
-            return Intent(0, "take_back", speaker_id, enrollment_id=self._rng.choice(life.enrollments))
-        if draw < 0.85:
-            return Intent(0, "change", speaker_id, value=self._rng.randrange(1, 1_000_000))
-        return Intent(0, "erase", speaker_id)
+        return next_intent(self._number, self._ledger, self._clips, self._rng, f"{self._seed}-{self._n_keys}")
+
+
+def next_intent(number: int, ledger: Ledger, clips: Mapping[str, bytes], rng: random.Random, key: str) -> Intent:
+    """What the client of this number, whose speakers are nobody else's, may do next."""
+    mine = {name: life for name, life in ledger.lives.items() if name.split("-")[1] == str(number)}
+    if not mine or (len(mine) < MAX_SPEAKERS and rng.random() < 0.3):
+        free = [f"{voice}-{number}-{slot}" for voice in "ab" for slot in range(MAX_SPEAKERS)]
+        # Often an id that somebody had who was erased: whoever has it now must stay.
+        return Intent(0, "create", rng.choice([one for one in free if one not in mine]), key)
+    speaker_id = rng.choice(sorted(mine))
+    life = mine[speaker_id]
+    draw = rng.random()
+    if len(life.enrollments) < MAX_ENROLLMENTS and draw < 0.55:
+        own = [name for name in sorted(clips) if name.startswith(voice_of(speaker_id))]
+        return Intent(0, "enroll", speaker_id, key, tuple(rng.sample(own, rng.choice((1, 2, 2, 3)))))
+    if life.enrollments and draw < 0.7:
+        return Intent(0, "take_back", speaker_id, enrollment_id=rng.choice(life.enrollments))
+    if draw < 0.85:
+        return Intent(0, "change", speaker_id, value=rng.randrange(1, 1_000_000))
+    return Intent(0, "erase", speaker_id)
 
 
 def carry_out(
@@ -103,29 +109,45 @@ def carry_out(
 
     False where the answer is not what it must be, which is then in `errors`.
     """
+    told = send(intent, wire, clips)
+    if not note(intent, told, ledger, again=again):
+        errors.append(f"wrong_answer: {intent} was answered with {told}")
+        return False
+    return True
+
+
+def send(intent: Intent, wire: Wire, clips: Mapping[str, bytes]) -> Told:
+    """Raises OSError or HTTPException where no whole answer comes."""
     path = f"/v1/speakers/{intent.speaker_id}"
-    ids: list[str] = []
     match intent.operation:
         case "create":
             body = json.dumps({"speaker_id": intent.speaker_id, "metadata": {"n": 0}}).encode()
-            told = wire.ask("POST", "/v1/speakers", body, {"Content-Type": JSON, "Idempotency-Key": intent.key})
+            return wire.ask("POST", "/v1/speakers", body, {"Content-Type": JSON, "Idempotency-Key": intent.key})
+        case "enroll":
+            return wire.upload(f"{path}/enrollments", [clips[name] for name in intent.clips], key=intent.key)
+        case "change":
+            return wire.ask(
+                "PATCH", path, json.dumps({"metadata": {"n": intent.value}}).encode(), {"Content-Type": JSON}
+            )
+        case "take_back":
+            return wire.ask("DELETE", f"{path}/enrollments/{intent.enrollment_id}")
+        case "erase":
+            return wire.ask("DELETE", path)
+
+
+def note(intent: Intent, told: Told, ledger: Ledger, *, again: bool = False) -> bool:
+    """Whether the answer is what it must be; it is in the ledger then."""
+    ids: list[str] = []
+    match intent.operation:
+        case "create":
             is_right = told.status == 201
         case "enroll":
-            told = wire.upload(f"{path}/enrollments", [clips[name] for name in intent.clips], key=intent.key)
             is_right = told.status == 201 and len(told.body["enrollments"]) == len(intent.clips)
             ids = [one["enrollment_id"] for one in told.body["enrollments"]] if is_right else []
         case "change":
-            body = json.dumps({"metadata": {"n": intent.value}}).encode()
-            told = wire.ask("PATCH", path, body, {"Content-Type": JSON})
             is_right = told.status == 200
-        case "take_back":
-            told = wire.ask("DELETE", f"{path}/enrollments/{intent.enrollment_id}")
-            is_right = told.status == 204 or (again and told.status == 404)
-        case "erase":
-            told = wire.ask("DELETE", path)
+        case "take_back" | "erase":
             is_right = told.status == 204 or (again and told.status == 404)
     if is_right:
         ledger.acknowledge(intent, ids)
-    else:
-        errors.append(f"wrong_answer: {intent} was answered with {told}")
     return is_right

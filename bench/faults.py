@@ -110,7 +110,7 @@ class Faults:
         self._database = database
         self._log = folder / "service.log"
         self._rng = random.Random(seed)
-        self._clips = _clips()
+        self._clips = clips_by_name()
         self._children: list[int] = []
 
     def run(self, n_kills: int) -> None:
@@ -207,7 +207,7 @@ class Faults:
         self.errors += check.errors
 
 
-def _clips() -> Mapping[str, bytes]:
+def clips_by_name() -> Mapping[str, bytes]:
     """By name: `a1` and so on of voice a."""
     n = round(CLIP_S * SAMPLE_RATE_HZ)
     found = {}

@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -132,32 +132,22 @@ def sizes(database: Database) -> tuple[int, int]:
     return table, index
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--speakers", type=int, default=100_000)
-    parser.add_argument("--tenants", type=int, default=1, help="among whom they are shared out evenly")
-    parser.add_argument("--exact-up-to", type=int, default=DEFAULT_EXACT_UP_TO)
-    parser.add_argument(
-        "--data", type=Path, help="folder to keep PostgreSQL's data in, for another run on the same ones"
-    )
-    record.add_arguments(parser)
-    arguments = parser.parse_args()
+def measured(
+    n: int, n_tenants: int = 1, exact_up_to: int = DEFAULT_EXACT_UP_TO, data: Path | None = None
+) -> dict[str, float]:
+    """The figures of so many speakers, on a server of their own: in the folder `data`, which then stays, or in none."""
     faiss.omp_set_num_threads(1)
-    n, n_tenants = arguments.speakers, arguments.tenants
     crowd = Crowd(n, is_like_voices=True)
     stored = np.concatenate(list(crowd.blocks()))
     found = planted(stored, N_PROBES)
     in_memory = FaissGallery(ENCODER_ID, N_EMBEDDING, 10**12)
     in_memory.rebuild(crowd_batches(crowd, n_tenants))
-    with (
-        postgres_server(SERVER, arguments.data) as server,
-        closing(open_database(server.url(), MASTER)) as database,
-    ):
-        gallery, fill_s, index_s = fill(database, crowd, n_tenants, arguments.exact_up_to)
+    with postgres_server(SERVER, data) as server, closing(open_database(server.url(), MASTER)) as database:
+        gallery, fill_s, index_s = fill(database, crowd, n_tenants, exact_up_to)
         table, index = sizes(database)
         agreement = top1_agreement(gallery, stored, found, n_tenants)
         ours_ms, faiss_ms = search_ms(gallery, in_memory, found, n_tenants)
-        figures = {
+        return {
             "speakers": n,
             "tenants": n_tenants,
             "top1_agreement": agreement,
@@ -169,13 +159,30 @@ def main() -> None:
             "index_s": index_s,
             "write_ms": write_ms(gallery, stored, n_tenants),
         }
-    note = (
-        f"{n:,} speakers of {n_tenants} tenants: filled in {fill_s:.0f} s, indexed in {index_s:.0f} s. Of {N_PROBES:,} planted "
-        f"probes {agreement:.2%} have the best candidate of the float32 scan. A search takes {ours_ms:.1f} ms, in FAISS "
-        f"{faiss_ms:.1f} ms; a reference is written in {figures['write_ms']:.1f} ms."
+
+
+def told(figures: Mapping[str, float]) -> str:
+    return (
+        f"{figures['speakers']:,} speakers of {figures['tenants']} tenants: filled in {figures['fill_s']:.0f} s, indexed in "
+        f"{figures['index_s']:.0f} s. Of {N_PROBES:,} planted probes {figures['top1_agreement']:.2%} have the best candidate "
+        f"of the float32 scan. A search takes {figures['search_ms']:.1f} ms, in FAISS {figures['faiss_search_ms']:.1f} ms; a "
+        f"reference is written in {figures['write_ms']:.1f} ms."
     )
-    print(note, flush=True)
-    record.finish(arguments, figures, note)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speakers", type=int, default=100_000)
+    parser.add_argument("--tenants", type=int, default=1, help="among whom they are shared out evenly")
+    parser.add_argument("--exact-up-to", type=int, default=DEFAULT_EXACT_UP_TO)
+    parser.add_argument(
+        "--data", type=Path, help="folder to keep PostgreSQL's data in, for another run on the same ones"
+    )
+    record.add_arguments(parser)
+    arguments = parser.parse_args()
+    figures = measured(arguments.speakers, arguments.tenants, arguments.exact_up_to, arguments.data)
+    print(told(figures), flush=True)
+    record.finish(arguments, figures, told(figures))
 
 
 if __name__ == "__main__":

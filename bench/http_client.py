@@ -128,9 +128,16 @@ async def open_connection(port: int) -> Connection:
     return (await asyncio.get_running_loop().create_connection(Connection, HOST, port))[1]
 
 
-def request(method: str, path: str, body: bytes = b"", content_type: str | None = None) -> bytes:
+def request(
+    method: str,
+    path: str,
+    body: bytes = b"",
+    content_type: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
     """The bytes of a request, whole."""
     head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     if content_type is not None:
         head += f"Content-Type: {content_type}\r\n"
     if body or method not in ("GET", "DELETE"):
@@ -138,9 +145,14 @@ def request(method: str, path: str, body: bytes = b"", content_type: str | None 
     return head.encode() + b"\r\n" + body
 
 
-def upload(path: str, files: Iterable[tuple[str, bytes]], texts: Mapping[str, str] | None = None) -> bytes:
+def upload(
+    path: str,
+    files: Iterable[tuple[str, bytes]],
+    texts: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
     """A POST of a form: files by the names of their fields, which may repeat, and texts."""
-    return request("POST", path, form(files, texts), FORM)
+    return request("POST", path, form(files, texts), FORM, headers)
 
 
 def form(files: Iterable[tuple[str, bytes]], texts: Mapping[str, str] | None = None) -> bytes:

@@ -52,15 +52,19 @@ def server(
 ) -> Iterator[Running]:
     """The process of `command(port)`, from when it answers `GET /readyz` with 200 until the end of the block."""
     port = free_port()
-    process = subprocess.Popen(  # nosec B603 # our own command
-        command(port), cwd=ROOT, env=environ, stderr=log
-    )
+    process = started(command(port), environ, log)
     try:
-        _wait_until_ready(process, port)
+        wait_until_ready(process, port)
         yield Running(process.pid, port)
     finally:
         process.terminate()
         process.wait(timeout=STOP_S)
+
+
+def started(
+    command: Sequence[str], environ: Mapping[str, str] | None = None, log: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=ROOT, env=environ, stderr=log)  # nosec B603 # our own command
 
 
 def free_port() -> int:
@@ -81,8 +85,9 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline_s = time.monotonic() + START_S
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, within_s: float = START_S) -> None:
+    """Raises SystemExit where it stops instead, or takes too long."""
+    deadline_s = time.monotonic() + within_s
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
             raise SystemExit(f"the server stopped with code {process.returncode} before it was ready")
@@ -92,4 +97,4 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
         except OSError:
             pass
         time.sleep(0.1)  # another process: there is nothing to wait on but its answer
-    raise SystemExit(f"the server was not ready within {START_S:g} s")
+    raise SystemExit(f"the server was not ready within {within_s:g} s")
