@@ -188,6 +188,12 @@ class SpeakerStore(Protocol):
         """
         ...
 
+    def follow_anew(self, tenant: str, number: int) -> bool:
+        """Derives again what the store's own transactions derive of the enrollments of the speaker with this number, for a
+        gallery that is kept. Whether it differed.
+        """
+        ...
+
     def count_speakers(self) -> int:
         """Of all tenants, with enrollments or without."""
         ...

@@ -262,6 +262,9 @@ class FakeSpeakerStore:
             speech_s=np.array([one.speech_s for one in seen]),
         )
 
+    def follow_anew(self, tenant: str, number: int) -> bool:
+        return False
+
     def count_speakers(self) -> int:
         with self._lock:
             return len(self._speakers)

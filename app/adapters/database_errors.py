@@ -45,7 +45,7 @@ _ADVICE_BY_WORDS = {
     "VOUCH_DATABASE_POOL.",
     "too many": _TOO_MANY,
     "connection slots": _TOO_MANY,
-    "password": "Check the user and the password in VOUCH_DATABASE_URL.",
+    "password": "Check the user and the password in VOUCH_DATABASE_URL.",  # nosec B105 # advice, and no password
     "role": "Check the user in VOUCH_DATABASE_URL.",
     "does not exist": "Make it with CREATE DATABASE, or name another in VOUCH_DATABASE_URL.",
     "starting up": "The server is starting. Try again.",

@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 
 class Follower(Protocol):
-    def changed(self, connection: Connection, tenant: str, number: int) -> None:
-        """The enrollments of the speaker with this number have changed in this transaction, or the speaker is gone.
+    def changed(self, connection: Connection, tenant: str, number: int) -> bool:
+        """The enrollments of the speaker with this number have changed in this transaction, or the speaker is gone. Whether
+        anything that was derived before differs from what is now.
 
         Raises StoreError, and nothing was changed.
         """
@@ -19,7 +20,8 @@ class Follower(Protocol):
 class NoFollower:
     """Where one process has the database, its gallery is told after the commit."""
 
-    def changed(self, connection: Connection, tenant: str, number: int) -> None: ...
+    def changed(self, connection: Connection, tenant: str, number: int) -> bool:  # noqa: ARG002 - the contract's
+        return False
 
 
 NO_FOLLOWER = NoFollower()

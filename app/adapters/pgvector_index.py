@@ -16,7 +16,6 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 
 from app.adapters.database import Database
 from app.adapters.pgvector_references import references
-from app.adapters.postgres import lift_limits
 from app.errors import StoreError
 
 _log = logging.getLogger("vouch")
@@ -47,12 +46,10 @@ class IndexMaker:
 
     def _run(self) -> None:
         try:
-            # In a transaction of its own, which goes with this process, and which PgBouncer leaves together.
-            with self._database.writing() as holder:
-                lift_limits(holder)
-                if holder.execute(select(func.pg_try_advisory_xact_lock(_LOCK))).scalar():
-                    with self._database.without_transaction() as connection:
-                        self._make_if_missing(connection)
+            with self._database.without_transaction() as connection:
+                # Of the session, which ends here: the index would wait for the end of a transaction that had it.
+                if connection.execute(select(func.pg_try_advisory_lock(_LOCK))).scalar():
+                    self._make_if_missing(connection)
         except StoreError as error:
             _log.error("the index of the references was not made, and everybody is scanned: %s", error)
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     delete,
     func,
+    or_,
     text,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -77,7 +78,7 @@ class PgvectorReferences:
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
 
-    def changed(self, connection: Connection, tenant: str, number: int) -> None:
+    def changed(self, connection: Connection, tenant: str, number: int) -> bool:
         require_gallery(connection, "pgvector")
         rows = connection.execute(sql_rows.reference_query().where(speakers.c.seq == number)).all()
         try:
@@ -86,31 +87,27 @@ class PgvectorReferences:
             # Whoever takes a damaged enrollment back must be let.
             _log.error("%s Until then the speaker is not identified.", error)
             found = None
-        if found is None:
-            remove(connection, tenant, [number])
-        else:
-            put(connection, found)
+        return remove(connection, tenant, [number]) > 0 if found is None else put(connection, found)
 
 
-def put(connection: Connection, reference: Reference) -> None:
-    """Raises IntegrityError where the speaker is gone."""
+def put(connection: Connection, reference: Reference) -> bool:
+    """Whether it was not there, or another one. Raises IntegrityError where the speaker is gone."""
     values = {
         "tenant": reference.tenant,
         "encoder_id": reference.encoder_id,
         "speech_s": reference.speech_s,
         "embedding": HalfVector(reference.embedding),
     }
-    connection.execute(
-        insert(references)
-        .values(speaker_seq=reference.number, **values)
-        .on_conflict_do_update(index_elements=[references.c.speaker_seq], set_=values)
-    )
+    new = insert(references).values(speaker_seq=reference.number, **values)
+    is_another = or_(*(references.c[name].is_distinct_from(new.excluded[name]) for name in values))
+    written = new.on_conflict_do_update(index_elements=[references.c.speaker_seq], set_=values, where=is_another)
+    return connection.execute(written.returning(references.c.speaker_seq)).first() is not None
 
 
-def remove(connection: Connection, tenant: str, numbers: Iterable[int]) -> None:
-    connection.execute(
-        delete(references).where(references.c.tenant == tenant, references.c.speaker_seq == func.any(list(numbers)))
-    )
+def remove(connection: Connection, tenant: str, numbers: Iterable[int]) -> int:
+    """How many were there."""
+    gone = delete(references).where(references.c.tenant == tenant, references.c.speaker_seq == func.any(list(numbers)))
+    return connection.execute(gone).rowcount
 
 
 def fill(connection: Connection, encoder_id: str, batches: Iterable[ReferenceBatch]) -> int:

@@ -46,7 +46,7 @@ class ReferenceLog:
             delete(deployment).where(deployment.c.name == _PRUNED, cast(deployment.c.value, BigInteger) > ours)
         )
 
-    def changed(self, connection: Connection, tenant: str, number: int) -> None:
+    def changed(self, connection: Connection, tenant: str, number: int) -> bool:
         require_gallery(connection, "faiss")
         connection.execute(
             insert(reference_changes).values(
@@ -56,6 +56,7 @@ class ReferenceLog:
                 changed_at=self._clock(),
             )
         )
+        return True
 
     def now(self) -> ChangesMark:
         with self._database.reading() as connection:

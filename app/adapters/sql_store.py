@@ -279,6 +279,13 @@ class SqlSpeakerStore:
     def standings(self) -> Iterator[StandingBatch]:
         yield from self._in_batches(sql_batches.read_standings)
 
+    def follow_anew(self, tenant: str, number: int) -> bool:
+        def work(connection: Connection) -> bool:
+            connection.execute(select(speakers.c.seq).where(speakers.c.seq == number).with_for_update())
+            return self._follower.changed(connection, tenant, number)
+
+        return self._database.write(work)
+
     def count_speakers(self) -> int:
         with self._database.reading() as connection:
             return connection.execute(select(func.count()).select_from(speakers)).scalar_one()

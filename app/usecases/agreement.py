@@ -70,13 +70,24 @@ class Agreement:
             self._accepted &= found
             confirmed = (found - self._accepted) & self._suspects
             self._suspects = found - self._accepted - confirmed
-            self.n_differing = len(confirmed)
-            if confirmed:
+            if confirmed and self._gallery.is_kept:
+                self._mend(confirmed)
+            elif confirmed:
+                self.n_differing = len(confirmed)
                 self._put_right(confirmed)
         except StoreError as error:
             _log.warning("gallery: it could not be compared with the store: %s", error)
         took_s = self._clock() - began_s
         self._look_again_in_s = LOOK_AGAIN_S if self._suspects else max(LOOK_EVERY_S, took_s / MAX_SHARE_OF_TIME)
+
+    def _mend(self, confirmed: frozenset[SpeakerKey]) -> None:
+        """Store and gallery are read one after the other, and other processes change both at once: whoever they change all
+        the time differs at every look. Only under a speaker's lock does it show who differs in truth.
+        """
+        n_wrong = self._sync.settle(confirmed)
+        self._accepted |= confirmed
+        if n_wrong:
+            _log.error("gallery: speakers who were not as the store has them: %s; they are set anew", f"{n_wrong:,}")
 
     def _put_right(self, confirmed: frozenset[SpeakerKey]) -> None:
         _log.error("gallery: speakers who are not as the store has them: %s; they are set anew", f"{len(confirmed):,}")

@@ -80,19 +80,25 @@ class GallerySync:
         if self._changes is not None:
             self._changes.prune()
 
-    def settle(self, speakers: Collection[SpeakerKey]) -> None:
-        """Sets these to what the store holds now, or everybody where they are many, whoever keeps the gallery. Who cannot be read is in the gallery
-        no more.
+    def settle(self, speakers: Collection[SpeakerKey]) -> int:
+        """Sets these to what the store holds now, or everybody where they are many, whoever keeps the gallery. How many of
+        them had to be, as far as that is known. Who cannot be read is in the gallery no more.
         """
         if len(speakers) > MAX_SETTLED_SINGLY:
             self.rebuild()
-            return
+            return len(speakers)
+        n_set = 0
         with self._lock:
             for tenant, number in speakers:
                 with suppress(
                     StoreError
                 ):  # of this speaker's rows, or of a store that the others will not get past either
-                    self._set(tenant, number)
+                    if not self._gallery.is_kept:
+                        self._set(tenant, number)
+                        n_set += 1
+                    elif self._store.follow_anew(tenant, number):
+                        n_set += 1
+        return n_set
 
     def refresh(self, tenant: str, number: int) -> None:
         """Sets one speaker to what the store holds now, where the store did not do so itself."""

@@ -65,7 +65,7 @@ def test_one_that_was_cut_off_is_made_anew(database: Database) -> None:
 
 
 def test_where_processes_cannot_share_memory_one_makes_it(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    with database.reading() as connection:
+    with database.without_transaction() as connection:
         engine = connection.engine
     n_failures = 0
 

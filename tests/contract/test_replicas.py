@@ -15,9 +15,11 @@ from app.adapters.reference_log import KEPT_FOR, ReferenceLog
 from app.errors import SettingsError, StoreError
 from app.records import DEFAULT_TENANT as ME
 from app.records import ChangesMark, SpeakerKey
+from app.usecases.agreement import Agreement
+from app.usecases.standing import StandingRule
 from model.scoring import Embedding
 from replicas import Replica, replica
-from samples import create, enroll, new_enrollment
+from samples import ENCODER_ID, create, enroll, new_enrollment
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 KINDS = ["pgvector", "faiss"]
@@ -222,6 +224,37 @@ def test_a_damaged_enrollment_can_be_taken_back(postgres_url: str) -> None:
         one.store.remove_enrollment(ME, "alice", other.enrollment_id)
         assert one.found(voice(2))["alice"] == pytest.approx(1.0, abs=1e-3)
         assert [left.enrollment_id for left in one.store.list_enrollments(ME, "alice")] == [sound.enrollment_id]
+
+
+def test_a_reference_that_is_not_the_enrollments_is_put_right(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with replica(postgres_url, "pgvector") as one:
+        create(one.store, "lost", "other's", "damaged", "sound")
+        for seed, speaker_id in enumerate(["lost", "other's", "damaged", "sound"]):
+            enroll(one.store, speaker_id, seed)
+        with one.database.writing() as connection:
+            connection.execute(text("DELETE FROM speaker_references WHERE speaker_seq = 1"))
+            connection.execute(
+                text(
+                    "UPDATE speaker_references SET speech_s = 0, embedding = other.embedding FROM speaker_references AS other "
+                    "WHERE speaker_references.speaker_seq = 2 AND other.speaker_seq = 4"
+                )
+            )
+            connection.execute(text("UPDATE enrollments SET embedding = 'x' WHERE speaker_id = 'damaged'"))
+            connection.execute(text("DELETE FROM speaker_references WHERE speaker_seq = 3"))
+        agreement = Agreement(one.store, one.gallery, StandingRule(ENCODER_ID, 4.0), one.sync)
+        agreement.look()
+        assert set(one.found(voice(0))) == {"sound"}, "somebody may have been changed between the two looks"
+        agreement.look()
+        assert set(one.found(voice(0))) == {"lost", "other's", "sound"}
+        assert one.found(voice(1))["other's"] == pytest.approx(1.0, abs=1e-3)
+        assert "speakers who were not as the store has them: 2" in caplog.text
+        caplog.clear()
+        agreement.look()
+        agreement.look()
+        assert caplog.text == "", "whoever cannot be read was told of once"
+        assert agreement.n_differing == 0
 
 
 def test_nobody_is_put_back_after_an_erasure(postgres_url: str) -> None:

@@ -108,16 +108,23 @@ def test_a_speaker_who_cannot_be_read_holds_nobody_else_up() -> None:
 
 
 def test_a_gallery_that_the_store_keeps_is_told_nothing() -> None:
-    store, gallery, changes = FakeSpeakerStore(), CountingGallery(is_kept=True), FakeChanges()
-    alice = enrolled(store, "alice", 1)
+    class Following(FakeSpeakerStore):
+        def follow_anew(self, tenant: str, number: int) -> bool:
+            return number == alice.number
+
+    store, gallery, changes = Following(), CountingGallery(is_kept=True), FakeChanges()
+    alice, bob = enrolled(store, "alice", 1), enrolled(store, "bob", 2)
     sync = GallerySync(store, gallery, RULE, changes)
     sync.start()
     sync.refresh(*alice)
     sync.forget(*alice)
     sync.catch_up()
     assert (gallery.n_rebuilt, gallery.n_changed, changes.asked) == (0, 0, [])
-    sync.settle({alice})
-    assert gallery.n_changed == 1, "but where it was found to differ, it is put right"
+    assert sync.settle({alice, bob}) == 1, "but the store puts right who differs"
+    assert gallery.n_changed == 0
+    everybody = {SpeakerKey(ME, number) for number in range(MAX_SETTLED_SINGLY + 1)}
+    assert sync.settle(everybody) == len(everybody)
+    assert gallery.n_rebuilt == 1
 
 
 def test_one_process_alone_asks_nobody() -> None:
