@@ -49,7 +49,7 @@ def train(arguments: argparse.Namespace, n_processes: int, out: Path) -> Run:
     launcher = [*TORCHRUN, str(n_processes)] if n_processes > 1 else [sys.executable]
     what = ["--recipe", arguments.recipe, "--data", str(arguments.data), "--out", str(out)]
     how = ["--steps", str(arguments.steps), "--device", "cpu", "--threads", str(n_threads)]
-    subprocess.run(
+    subprocess.run(  # nosec B603 # our own command
         [*launcher, "-m", "training.cli", "train", *what, *how],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": str(n_threads), "PYTHONPATH": str(ROOT)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pgvector import HalfVector
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import ColumnElement, Connection, Double, bindparam, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Double, bindparam, cast, func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from app.adapters import pgvector_references
@@ -25,7 +26,13 @@ from app.records import Candidate, Reference, ReferenceBatch
 from model.scoring import Embedding
 
 DEFAULT_EXACT_UP_TO = 10_000
-"""References of a tenant up to whom everybody is scanned."""
+"""References of a tenant up to whom everybody is scanned, in any table."""
+EXACT_SQUARE = 200
+"""In a table of n references, a tenant of up to sqrt(200 n) is scanned: the index is of all tenants, so that the smaller the
+share, the more of others a search has to pass over."""
+MAX_PASSED_OVER = 200_000
+"""References that a search of the index passes over at most (hnsw.max_scan_tuples): other tenants', and those of rows that are
+dead and not vacuumed yet."""
 N_LOOKED_AT = 400
 """Speakers whom a search of the index keeps in mind (hnsw.ef_search): of planted probes among a million, 99.9 % then have the
 best candidate of an exact scan; with 200, 99.0 %, and with 40, which is pgvector's own, 93.7 % (bench/gallery_postgres.py)."""
@@ -48,7 +55,8 @@ class _Count:
 class PgvectorGallery:
     """Fulfils `app.ports.Gallery`, where the contract is written, for the references of one encoder.
 
-    Embeddings, of references and of probes, are rounded to float16, which moves a cosine by less than 0.0005.
+    Embeddings, of references and of probes, are rounded to float16, which moves a cosine by less than 0.0005. The size of a
+    tenant who is not scanned is that of a while ago.
     """
 
     def __init__(
@@ -114,7 +122,7 @@ class PgvectorGallery:
             raise ValueError(f"a search brings up at least 1 candidate; got {n_candidates}")
         probe = bindparam(None, HalfVector(self._checks.embedding(embedding)), HALFVEC)
         with self._database.reading() as connection:
-            if self._count(connection, tenant) <= self._exact_up_to:
+            if self._count(connection, tenant) <= self._limit(connection):
                 distance: ColumnElement[float] = references.c.embedding.op("<#>", return_type=Double())(probe)
                 found = self._nearest(connection, tenant, distance, [distance, references.c.speaker_seq], n_candidates)
             else:
@@ -158,14 +166,20 @@ class PgvectorGallery:
         # The distance is the negative cosine. Rounding may put a clip's score with itself a little above 1.
         return [Candidate(number, min(1.0, max(-1.0, -negative))) for number, negative in rows]
 
+    def _limit(self, connection: Connection) -> int:
+        """Up to how many of a tenant everybody is scanned, by PostgreSQL's own estimate of how many there are of all."""
+        n_all: float = connection.execute(_N_ALL).scalar_one()
+        return max(self._exact_up_to, math.isqrt(EXACT_SQUARE * max(0, round(n_all)))) if self._exact_up_to else 0
+
     def _count(self, connection: Connection, tenant: str) -> int:
         """Exact up to the limit; beyond, as it was a while ago, since counting passes over all of them."""
         count, now_s = self._counts.get(tenant), self._clock()
         if count is not None and count.is_fresh(now_s):
             return count.n
-        some = select(references.c.speaker_seq).where(*self._of(tenant)).limit(self._exact_up_to + 1)
+        limit = self._limit(connection)
+        some = select(references.c.speaker_seq).where(*self._of(tenant)).limit(limit + 1)
         n: int = connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
-        if n <= self._exact_up_to:
+        if n <= limit:
             self._counts.pop(tenant, None)
             return n
         if count is not None:
@@ -176,10 +190,16 @@ class PgvectorGallery:
         return n
 
 
+_N_ALL = select(text("reltuples")).select_from(text("pg_class")).where(text("oid = 'speaker_references'::regclass"))
+
+
 def _look_at(connection: Connection, n_speakers: int) -> None:
     """How far this transaction's searches of the index go: on, until enough of whom they find are the tenant's."""
     for name, value in (
         ("hnsw.ef_search", str(min(n_speakers, _MOST_LOOKED_AT))),
         ("hnsw.iterative_scan", "relaxed_order"),
+        ("hnsw.max_scan_tuples", str(MAX_PASSED_OVER)),
+        # Of work_mem, for those that were passed over.
+        ("hnsw.scan_mem_multiplier", "10"),
     ):
         connection.execute(select(func.set_config(name, value, True)))

@@ -12,6 +12,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex
 
 from app.adapters.database import Database, open_database
+from app.adapters.gallery_choice import choose_gallery
+from app.adapters.pgvector_gallery import RECOUNT_S
 from app.adapters.pgvector_index import IndexMaker, vector_index
 from app.adapters.pgvector_references import make_references
 from app.records import DEFAULT_TENANT as ME
@@ -109,3 +111,50 @@ def test_whoever_has_many_speakers_is_searched_by_it(database: Database) -> None
             )
         )
         assert NAME in "\n".join(line for (line,) in plan)
+
+
+def test_how_many_there_are_is_counted_now_and_then(database: Database) -> None:
+    now_s = [0.0]
+    with database.writing() as connection:
+        choose_gallery(connection, "pgvector")
+    gallery = Planted(database, ENCODER_ID, N_EMBEDDING, 0.0, 5, clock=lambda: now_s[0])
+    everybody = references(random_embeddings(1, 10))
+    gallery.rebuild([batch(everybody[:8])])
+    assert gallery.size(ME) == 8
+    for one in everybody[8:]:
+        gallery.upsert(one)
+    assert gallery.size(ME) == 8, "as it was a while ago"
+    now_s[0] += RECOUNT_S
+    assert gallery.size(ME) == 10
+    gallery.remove(ME, range(7))
+    now_s[0] += RECOUNT_S
+    assert gallery.size(ME) == 3
+    gallery.remove(ME, [7])
+    assert gallery.size(ME) == 2, "few are counted each time"
+
+
+def test_a_small_share_of_a_large_table_is_scanned(database: Database) -> None:
+    """An index of all tenants would pass over too many others."""
+    gallery = planted(database, exact_up_to=10)
+    gallery.rebuild([batch(references(random_embeddings(1, 100)))])
+    scanned: list[bool] = []
+    with database.reading() as connection:
+        engine = connection.engine
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(connection, cursor, statement, *_: object) -> None:  # type: ignore[no-untyped-def]
+        if "<#>" in statement:
+            scanned.append(f"AS HALFVEC({N_EMBEDDING})" not in statement)
+
+    for n_all in (50, 51, 10**8):
+        with database.writing() as connection:
+            reltuples = {"n": n_all}
+            connection.execute(
+                text("UPDATE pg_class SET reltuples = :n WHERE oid = 'speaker_references'::regclass"), reltuples
+            )
+        gallery.search(ME, random_embeddings(2, 1)[0], 5)
+    assert scanned == [True, True, True]
+    with database.writing() as connection:
+        connection.execute(text("UPDATE pg_class SET reltuples = 49 WHERE oid = 'speaker_references'::regclass"))
+    gallery.search(ME, random_embeddings(2, 1)[0], 5)
+    assert scanned[-1] is False, "sqrt(200 * 49) is 98, and there are 100"
