@@ -138,7 +138,7 @@ def test_the_gauge_follows_what_the_service_says(page_hearing: Opened, address: 
     open_console(page, address, f"verify/{claimed}")
     form = {"audio": CLIPS / "speaker-b-1.ogg"}
     final = page.request.post(f"{address}/v1/speakers/{claimed}/verify", multipart=form).json()
-    page.get_by_label("How strict").select_option("fmr_1e-2")
+    page.get_by_label("How strict", exact=True).select_option("fmr_1e-2")
     begin_recording(page)
     clip = section(page).get_by_role("article", name="The clip")
     expect(clip).to_contain_text("estimated here")
@@ -180,7 +180,7 @@ def test_another_question_lets_the_running_answer_go(page: Page, address: str, c
     expect(page.get_by_label("Speaker", exact=True)).to_have_value(claimed)
     begin_recording(page)
     expect(so_far(page)).to_be_visible()
-    page.get_by_label("How strict").select_option("fmr_1e-2")
+    page.get_by_label("How strict", exact=True).select_option("fmr_1e-2")
     expect(so_far(page)).to_be_hidden()
     stop(page)
     expect(section(page).get_by_role("button", name="Play")).to_be_visible()

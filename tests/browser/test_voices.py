@@ -68,7 +68,7 @@ def test_another_threshold_decides_anew(page: Page, address: str) -> None:
     open_console(page, address)
     page.get_by_role("button", name="One voice twice").click()
     expect_decision(page, "Accepted", "The same voice")
-    page.get_by_label("How strict").select_option("fmr_1e-2")
+    page.get_by_label("How strict", exact=True).select_option("fmr_1e-2")
     expect(section(page).get_by_text("1 in 100 strangers gets in", exact=False).first).to_be_visible()
     expect(result(page).locator(".gauge-threshold")).to_have_text("threshold 94 %", timeout=WAIT_MS)
 
