@@ -76,6 +76,6 @@ def serve(path: Path, exact_up_to: int) -> Service:
     listener: Any = told
     audit = Auditor(AuditFiles(path.with_name("audit"), TrailKeys.of(bytes(32)), 0, utc_now))
     replays = ReplayRule(store.fingerprints, "flag")
-    identify = Identify(listener, judge, store, gallery, RULE, replays, audit)
+    identify = Identify(listener, judge, store, gallery, sync, RULE, replays, audit)
     enroll = Enroll(listener, gate, store, sync, RULE, ConsistencyRule(likelihood, -1e9), replays, audit)
     return Service(store, gallery, told, identify, enroll)

@@ -25,6 +25,7 @@ from training.export import LIMITS
 from training.heard import hear_whole
 
 RECIPE = """
+seed = 3
 epochs = 20
 steps_per_epoch = 5
 validation_clips = 3
