@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -80,6 +81,18 @@ def lone_child() -> Iterator[tuple[DecoderPool, int]]:
         pool.close()
 
 
+def stop(pid: int) -> None:
+    """And waits until it stands: on a busy machine it may decode a clip first."""
+    os.kill(pid, signal.SIGSTOP)
+    ends_at = time.monotonic() + 30
+    while any(
+        task.read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T"
+        for task in Path(f"/proc/{pid}/task").glob("*/stat")
+    ):
+        assert time.monotonic() < ends_at, "it does not stop"
+        time.sleep(0.001)
+
+
 class Gate:
     """Starts children, and after the first `n_free` only once it is open."""
 
@@ -115,7 +128,7 @@ def gated(n_children: int, **arguments: int) -> Iterator[tuple[DecoderPool, Gate
 
 def kill_over_a_clip(pool: DecoderPool, pid: int) -> None:
     """Its caller's error, after which the pool needs another child."""
-    os.kill(pid, signal.SIGSTOP)  # so that it has the file when it dies
+    stop(pid)  # so that it has the file when it dies
     deadly = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
     deadly.start()
     with pytest.raises(CorruptAudio, match="could not survive the file"):
@@ -236,7 +249,7 @@ def test_closing_ends_a_successor_that_is_being_started() -> None:
 @linux_only
 def test_a_child_that_takes_too_long_is_ended_and_replaced() -> None:
     with lone_child() as (pool, pid):
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
         with pytest.raises(CorruptAudio, match=r"took more than 2 s\. Export the clip anew"):
             pool.decode(UPLOADS["flac"])
         assert has_ended(pid)
@@ -257,7 +270,7 @@ def test_a_child_may_write_no_file_and_has_its_memory_bounded(shared: DecoderPoo
 @pytest.mark.parametrize("encoding", ["PCM_16", "FLOAT"])
 def test_what_needs_no_decoder_waits_for_none(encoding: str) -> None:
     with lone_child() as (pool, pid):
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
         assert len(pool.decode(signals.wav(NOISE, encoding=encoding)).samples) == 16_000
 
 
