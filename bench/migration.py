@@ -58,7 +58,7 @@ def killed(folder: Path, url: str, table: str, number: int) -> float:
     while highest(url, table) < number:
         if process.poll() is not None:
             raise SystemExit("vouch migrate ended before it was killed")
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # another process: there is nothing to wait on but what it has written
     process.kill()
     process.communicate()
     return time.monotonic() - begin_s

@@ -99,9 +99,9 @@ def _endured(fleet: Fleet, askers: Sequence[Asker], n_rounds: int, rng: random.R
         for _ in range(n_rounds):
             time.sleep(QUIET_S + rng.random())  # the load that each fault meets, and its random moment
             endured.outages.append(_kill(fleet, rng.randrange(len(fleet.replicas))))
-            time.sleep(QUIET_S + rng.random())
+            time.sleep(QUIET_S + rng.random())  # the same for the next one
             endured.outages.append(_restart(fleet))
-        time.sleep(QUIET_S)
+        time.sleep(QUIET_S)  # what comes after the last fault is asked for too
     finally:
         for asker in askers:
             asker.end()

@@ -15,5 +15,5 @@ def soon(is_so: Callable[[], bool]) -> bool:
     while not is_so():
         if time.monotonic() > end_s:
             return False
-        time.sleep(_LOOK_S)
+        time.sleep(_LOOK_S)  # PostgreSQL tells nobody that a connection of another process is gone
     return True

@@ -40,4 +40,5 @@ def carried_through(transaction: Callable[[], _T]) -> _T:
                 raise StoreError(
                     f"The database refuses what it was given: {error.orig}. Report this as a bug."
                 ) from error
+        # Else the two that were in each other's way would meet again.
         time.sleep(_random.uniform(0, FIRST_WAIT_S * 2 ** (n_tries - 1)))
