@@ -27,6 +27,7 @@ import faiss
 import numpy as np
 import record
 from gallery_crowd import ENCODER_ID, MASTER, N_EMBEDDING, Crowd, Planted, batches, planted
+from planting import PLANT
 from postgres_server import postgres_server
 from sqlalchemy import text
 
@@ -45,11 +46,6 @@ N_TIMED = 500
 N_WRITES = 100
 SERVER = {"shared_buffers": "2GB", "max_wal_size": "4GB", "maintenance_work_mem": "3GB"}
 """As for a machine of 8 GB or more; PostgreSQL's own defaults are for one of 256 MB."""
-PLANT = text(
-    "INSERT INTO speakers (seq, tenant, speaker_id, metadata, data_key, created_at, updated_at) "
-    "SELECT number, tenant, 'speaker ' || number, '{}', '', now(), now() "
-    "FROM unnest(CAST(:tenants AS text[]), CAST(:numbers AS bigint[])) AS one (tenant, number)"
-)
 
 
 def tenant_of(number: int, n_tenants: int) -> str:

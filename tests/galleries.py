@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
 import numpy as np
-from sqlalchemy import delete, text
+from planting import PLANT
+from sqlalchemy import delete
 
 from app.adapters.database import Database, open_database
 from app.adapters.faiss_gallery import FaissGallery
@@ -21,12 +22,6 @@ from app.adapters.tables import speakers
 from app.records import Candidate, Reference, ReferenceBatch
 from model.scoring import Embedding, unit
 from samples import ENCODER_ID, MASTER, N_EMBEDDING, batch, numbers
-
-PLANT = text(
-    "INSERT INTO speakers (seq, tenant, speaker_id, metadata, data_key, created_at, updated_at) "
-    "SELECT number, tenant, 'speaker ' || number, '{}', '', now(), now() "
-    "FROM unnest(CAST(:tenants AS text[]), CAST(:numbers AS bigint[])) AS one (tenant, number) ON CONFLICT DO NOTHING"
-)
 
 SCORE_TOLERANCE = 2.0**-11
 """float16 keeps 11 bits, so each product of a cosine is off by this share of itself at most, and the products' absolute
